@@ -1,0 +1,88 @@
+"""Does this business feed itself?
+
+Traffic, conversion, repurchase, referral, lifetime value and social value from
+plain event tables.
+
+Examples
+--------
+>>> import selfloop as sl
+>>> shop = sl.simulate(n_visitors=300, seed=7)
+>>> events = sl.read_events(orders=shop.orders, referrals=shop.referrals)
+>>> people = sl.people(events)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "read_events": "selfloop.inputs.events",
+    "Events": "selfloop.inputs.events",
+    "people": "selfloop.inputs.people",
+    "simulate": "selfloop.inputs.simulate",
+    "simulate_files": "selfloop.inputs.simulate",
+    "Simulation": "selfloop.inputs.simulate",
+    "funnel": "selfloop.measures.funnel",
+    "cohorts": "selfloop.measures.cohorts",
+    "fit_lifetime": "selfloop.measures.lifetime",
+    "referral_network": "selfloop.measures.referral",
+    "customer_value": "selfloop.measures.social",
+    "self_loop": "selfloop.measures.loop",
+    "analyze": "selfloop.measures.analyze",
+    "plot": "selfloop.outputs.plots",
+    "write_report": "selfloop.outputs.report",
+    "write_table": "selfloop.outputs.tables",
+    "DataError": "selfloop.core.errors",
+    "FileError": "selfloop.core.errors",
+    "FitError": "selfloop.core.errors",
+    "MissingTableError": "selfloop.core.errors",
+    "Problem": "selfloop.core.errors",
+    "SelfloopError": "selfloop.core.errors",
+    "SettingError": "selfloop.core.errors",
+    "DataWarning": "selfloop.core.errors",
+    "FitWarning": "selfloop.core.errors",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - names come from the table
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module the first time it is used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'selfloop' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, for tab completion."""
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from selfloop.core.errors import (
+        DataError,
+        DataWarning,
+        FileError,
+        FitError,
+        FitWarning,
+        MissingTableError,
+        Problem,
+        SelfloopError,
+        SettingError,
+    )
+    from selfloop.inputs.events import Events, read_events
+    from selfloop.inputs.people import people
+    from selfloop.inputs.simulate import Simulation, simulate, simulate_files
+    from selfloop.measures.analyze import analyze
+    from selfloop.measures.cohorts import cohorts
+    from selfloop.measures.funnel import funnel
+    from selfloop.measures.lifetime import fit_lifetime
+    from selfloop.measures.loop import self_loop
+    from selfloop.measures.referral import referral_network
+    from selfloop.measures.social import customer_value
+    from selfloop.outputs.plots import plot
+    from selfloop.outputs.report import write_report
+    from selfloop.outputs.tables import write_table

@@ -1,0 +1,1 @@
+"""Names everything else agrees on: errors, columns, settings, plain display."""

@@ -1,0 +1,213 @@
+"""From order rows to purchases: line items to orders, orders to customer-days."""
+
+import ibis
+import ibis.expr.types as ir
+
+from selfloop.core.settings import Rules
+
+CHANNELS = 1 << 20
+"""A time key is seconds times this, plus the number of the channel."""
+
+NO_CHANNEL = CHANNELS - 1
+"""Number that stands for a missing channel; it sorts after every channel."""
+
+
+def day_number(time: ir.TimestampValue) -> ir.IntegerValue:
+    """Days since 1970-01-01 of a local time."""
+    epoch = ibis.literal("1970-01-01").cast("date")
+    return time.date().delta(epoch, unit="day").cast("int32")
+
+
+def time_key(time: ir.TimestampValue, channel_no: ir.IntegerValue) -> ir.IntegerValue:
+    """Number whose minimum is the first time and, at equal times, the first channel.
+
+    One integer finds the channel of the earliest row whatever the order of rows,
+    which an aggregate such as ``arg_min`` does not at equal times.
+    """
+    number = channel_no.fill_null(NO_CHANNEL).cast("int64")
+    return time.epoch_seconds().cast("int64") * CHANNELS + number
+
+
+def channel_of(key: ir.IntegerValue) -> ir.IntegerValue:
+    """Number of the channel inside a time key."""
+    number = ((key % CHANNELS) + CHANNELS) % CHANNELS
+    return ibis.ifelse(number == NO_CHANNEL, ibis.null("int64"), number)
+
+
+def number_ids(*columns: ir.StringColumn) -> ir.Table:
+    """Give every person a number, 0 to n - 1, in the order of the ids.
+
+    Returns
+    -------
+    ibis table
+        person_id, person_no (int32).
+    """
+    parts = [
+        column.as_table().select(person_id=column).distinct() for column in columns
+    ]
+    every = ibis.union(*parts, distinct=True) if len(parts) > 1 else parts[0]
+    every = every.filter(every.person_id.notnull())
+    number = ibis.row_number().over(order_by=every.person_id).cast("int32")
+    return every.select("person_id", person_no=number)
+
+
+def number_channels(columns: list[ir.StringColumn]) -> ir.Table:
+    """Give every channel a number in the order of the names.
+
+    Returns
+    -------
+    ibis table
+        channel, channel_no (int64); one row per channel.
+    """
+    parts = [column.as_table().select(channel=column).distinct() for column in columns]
+    if not parts:
+        return ibis.memtable(
+            {"channel": [], "channel_no": []},
+            schema={"channel": "string", "channel_no": "int64"},
+        )
+    every = ibis.union(*parts, distinct=True) if len(parts) > 1 else parts[0]
+    every = every.filter(every.channel.notnull())
+    number = ibis.row_number().over(order_by=every.channel)
+    return every.select("channel", channel_no=number)
+
+
+def with_channel_number(rows: ir.Table, channels: ir.Table) -> ir.Table:
+    """Add channel_no to rows; missing where the rows have no channel."""
+    if "channel" not in rows.columns:
+        return rows.mutate(channel_no=ibis.null("int64"))
+    joined = rows.left_join(channels, rows.channel == channels.channel)
+    return joined.select(*[rows[c] for c in rows.columns], "channel_no")
+
+
+def orders_of_people(orders: ir.Table, ids: ir.Table, channels: ir.Table) -> ir.Table:
+    """Sum the rows of each order of a known customer.
+
+    Parameters
+    ----------
+    orders : ibis table
+        Used rows: customer_id, ordered_at, amount[, order_id, channel].
+    ids : ibis table
+        person_id, person_no.
+    channels : ibis table
+        channel, channel_no.
+
+    Returns
+    -------
+    ibis table
+        person_no, at (first row of the order), net, refunds, key.
+    """
+    rows = with_channel_number(orders, channels)
+    rows = rows.join(ids, rows.customer_id == ids.person_id)
+    key = time_key(rows.ordered_at, rows.channel_no)
+    zero = ibis.literal(0).cast(rows.amount.type())
+    refund = ibis.ifelse(rows.amount < 0, -rows.amount, zero)
+    rows = rows.mutate(key=key, refund=refund)
+    if "order_id" not in rows.columns:
+        return rows.select(
+            "person_no",
+            at="ordered_at",
+            net=rows.amount.cast("decimal(38, 4)"),
+            refunds=rows.refund.cast("decimal(38, 4)"),
+            key="key",
+        )
+    # Rows without an order id are one order when they share person and time.
+    order = rows.order_id.fill_null(rows.ordered_at.cast("string"))
+    return rows.group_by("person_no", order=order).aggregate(
+        at=rows.ordered_at.min(),
+        net=rows.amount.sum(),
+        refunds=rows.refund.sum(),
+        key=rows.key.min(),
+    ).drop("order")  # fmt: skip
+
+
+def baskets(orders: ir.Table, rules: Rules) -> ir.Table:
+    """Turn orders of known customers into purchases and the days around them.
+
+    Parameters
+    ----------
+    orders : ibis table
+        Result of `orders_of_people`.
+    rules : Rules
+        Whether a purchase is a customer-day or an order, and what zero means.
+
+    Returns
+    -------
+    ibis table
+        person_no, day (int32), at, net, refunds, key, is_purchase, n_positive,
+        n_zero, n_negative (orders by the sign of their net amount).
+    """
+    signs = {
+        "n_positive": (orders.net > 0).cast("int64"),
+        "n_zero": (orders.net == 0).cast("int64"),
+        "n_negative": (orders.net < 0).cast("int64"),
+    }
+    rows = orders.mutate(day=day_number(orders.at), **signs)
+    if rules.purchase == "day":
+        bought_at = rows.at.min(where=rows.net > 0)
+        rows = rows.group_by("person_no", "day").aggregate(
+            at=ibis.coalesce(bought_at, rows.at.min()),
+            net=rows.net.sum(),
+            refunds=rows.refunds.sum(),
+            key=rows.key.min(),
+            **{name: rows[name].sum() for name in signs},
+        )
+    is_purchase = rows.net > 0
+    if rules.zero_orders == "count":
+        is_purchase = is_purchase | ((rows.net == 0) & (rows.refunds == 0))
+    return rows.mutate(is_purchase=is_purchase)
+
+
+def purchase_stats(rows: ir.Table, rules: Rules, end_day: int) -> ir.Table:
+    """Reduce baskets to one row per customer, in two passes.
+
+    Parameters
+    ----------
+    rows : ibis table
+        Result of `baskets`.
+    rules : Rules
+        What a purchase is.
+    end_day : int
+        Last observed day, in days since 1970-01-01.
+
+    Returns
+    -------
+    ibis table
+        person_no, seen_at, key, first_at, second_at, last_at, first_day,
+        second_day, last_day, n_purchases, recency_days, age_days, repeat_value,
+        revenue, refunds.
+    """
+    bought = rows.filter(rows.is_purchase)
+    firsts = bought.group_by("person_no").aggregate(first_at=bought.at.min())
+    joined = rows.left_join(firsts, "person_no").drop("person_no_right")
+    by_day = rules.purchase == "day"
+    later = joined.is_purchase & (
+        day_number(joined.first_at) < joined.day
+        if by_day
+        else joined.first_at < joined.at
+    )
+    stats = joined.group_by("person_no").aggregate(
+        seen_at=joined.at.min(),
+        key=joined.key.min(),
+        first_at=joined.first_at.min(),
+        second_at=joined.at.min(where=later),
+        last_at=joined.at.max(where=joined.is_purchase),
+        n_purchases=joined.is_purchase.sum().cast("int32"),
+        repeat_value=joined.net.sum(where=later),
+        revenue=joined.net.sum(),
+        refunds=joined.refunds.sum(),
+    )
+    stats = stats.mutate(
+        first_day=day_number(stats.first_at),
+        second_day=day_number(stats.second_at),
+        last_day=day_number(stats.last_at),
+        repeat_value=stats.repeat_value.fill_null(0).cast("float64"),
+    )
+    if by_day:
+        recency = (stats.last_day - stats.first_day).cast("float64")
+        age = (end_day - stats.first_day).cast("float64")
+    else:
+        seconds = 86_400.0
+        first = stats.first_at.epoch_seconds()
+        recency = (stats.last_at.epoch_seconds() - first) / seconds
+        age = ((end_day + 1) * 86_400 - first) / seconds
+    return stats.mutate(recency_days=recency, age_days=age)

@@ -1,0 +1,222 @@
+"""Which column of a table plays which role: exact name, known alias, or an error."""
+
+import difflib
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from selfloop.core.errors import Problem
+from selfloop.core.schema import INPUT_ROLES, Role
+
+ColumnMap = Mapping[str, Mapping[str, str]]
+
+
+def normalise(name: str) -> str:
+    """Return a column name as it is compared: width, case and separators removed.
+
+    Examples
+    --------
+    >>> normalise(" Customer_ID ") == normalise("customer id")
+    True
+    """
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(c for c in text if not c.isspace() and c not in "_-.\ufeff")
+
+
+@cache
+def _aliases() -> dict[str, dict[str, frozenset[str]]]:
+    """Read the table of known names once."""
+    text = files("selfloop.inputs.presets").joinpath("aliases.toml").read_text("utf-8")
+    return {
+        table: {
+            role: frozenset(normalise(name) for name in known)
+            for role, known in roles.items()
+        }
+        for table, roles in tomllib.loads(text).items()
+    }
+
+
+def nearest(word: str, choices: Sequence[str]) -> str | None:
+    """Return the choice most like `word`, or None when none is near.
+
+    Examples
+    --------
+    >>> nearest("amout", ["amount", "channel"])
+    'amount'
+    """
+    by_form = {normalise(choice): choice for choice in choices}
+    found = difflib.get_close_matches(normalise(word), by_form, n=1, cutoff=0.6)
+    return by_form[found[0]] if found else None
+
+
+def check_map(columns: ColumnMap | None) -> list[Problem]:
+    """List unknown tables and roles of a column mapping.
+
+    Parameters
+    ----------
+    columns : mapping of mapping, optional
+        ``{table: {role: column}}`` as given by the user.
+
+    Returns
+    -------
+    list of Problem
+        Empty when every table and role is known.
+    """
+    problems = []
+    for table, roles in (columns or {}).items():
+        if table not in INPUT_ROLES:
+            problems.append(_unknown("table", table, list(INPUT_ROLES), ""))
+            continue
+        known = [role.name for role in INPUT_ROLES[table]]
+        problems += [
+            _unknown("role", role, known, table) for role in roles if role not in known
+        ]
+    return problems
+
+
+def _unknown(what: str, word: str, known: list[str], table: str) -> Problem:
+    """Say that a word of the mapping is not known."""
+    guess = nearest(word, known)
+    hint = f"did you mean {guess!r}? " if guess else ""
+    return Problem(
+        "SL104",
+        table,
+        f"columns names the unknown {what} {word!r}; known: {', '.join(known)}",
+        f"{hint}use one of the known names",
+    )
+
+
+def match_columns(
+    table: str, found: Sequence[str], columns: ColumnMap | None
+) -> tuple[dict[str, str], list[Problem]]:
+    """Find the column of each role of one input table.
+
+    Parameters
+    ----------
+    table : str
+        ``orders``, ``referrals``, ``visits`` or ``spend``.
+    found : sequence of str
+        Columns of the user's table.
+    columns : mapping, optional
+        The user's mapping; it wins over every guess.
+
+    Returns
+    -------
+    matched : dict of str to str
+        Role to column.
+    problems : list of Problem
+        Missing and ambiguous columns; empty when all is well.
+
+    Examples
+    --------
+    >>> matched, problems = match_columns(
+    ...     "orders", ["客户ID", "下单时间", "实付金额", "note"], None
+    ... )
+    >>> matched["amount"], problems
+    ('实付金额', [])
+    """
+    given = dict((columns or {}).get(table, {}))
+    taken = set(given.values())
+    faulty = set(given)
+    matched: dict[str, str] = {}
+    problems: list[Problem] = []
+    for role in INPUT_ROLES[table]:
+        if role.name in given:
+            if given[role.name] in found:
+                matched[role.name] = given[role.name]
+            else:
+                problems.append(_not_there(table, role, given[role.name], found))
+            continue
+        candidates = _candidates(table, role, [c for c in found if c not in taken])
+        if len(candidates) == 1:
+            matched[role.name] = candidates[0]
+        elif candidates:
+            problems.append(_ambiguous(table, role, candidates))
+            faulty.add(role.name)
+    problems += _clashes(table, matched)
+    has_factors = {"quantity", "unit_price"} <= set(matched)
+    for role in INPUT_ROLES[table]:
+        known = role.name in matched or role.name in faulty
+        if role.name == "amount" and has_factors:
+            continue
+        if role.need == "required" and not known:
+            problems.append(_missing(table, role, found, matched))
+    if "amount" in matched and "amount" not in given:
+        # The value of a row is known: its factors are not needed.
+        matched.pop("quantity", None)
+        matched.pop("unit_price", None)
+    return matched, problems
+
+
+def _candidates(table: str, role: Role, found: list[str]) -> list[str]:
+    """Columns that may play a role: the exact name, else its known aliases."""
+    if role.name in found:
+        return [role.name]
+    same = [c for c in found if normalise(c) == normalise(role.name)]
+    if same:
+        return same
+    known = _aliases()[table][role.name]
+    return [c for c in found if normalise(c) in known]
+
+
+def _clashes(table: str, matched: dict[str, str]) -> list[Problem]:
+    """Columns that were matched to two roles."""
+    problems = []
+    for column in sorted(set(matched.values())):
+        roles = [r for r, c in matched.items() if c == column]
+        if len(roles) > 1:
+            text = f"column {column!r} is matched to {' and '.join(map(repr, roles))}"
+            problems.append(Problem("SL102", table, text, "map each role yourself"))
+    return problems
+
+
+def _flag(table: str, role: str, column: str) -> str:
+    """How to map a column on the command line."""
+    return f"--map {table}.{role}={column}"
+
+
+def _not_there(table: str, role: Role, column: str, found: Sequence[str]) -> Problem:
+    """Say that the mapped column does not exist."""
+    guess = nearest(column, found)
+    name = guess or found[0] if found else "..."
+    hint = f"did you mean {guess!r}? " if guess else ""
+    return Problem(
+        "SL101",
+        table,
+        f"no column {column!r} for '{role.name}'; found {', '.join(found)}",
+        f'{hint}columns={{"{table}": {{"{role.name}": "{name}"}}}}',
+        _flag(table, role.name, name),
+    )
+
+
+def _ambiguous(table: str, role: Role, candidates: list[str]) -> Problem:
+    """Say that several columns may play one role."""
+    listed = ", ".join(repr(c) for c in candidates)
+    return Problem(
+        "SL102",
+        table,
+        f"{len(candidates)} columns match '{role.name}': {listed}",
+        f'choose one: columns={{"{table}": {{"{role.name}": "{candidates[0]}"}}}}',
+        _flag(table, role.name, candidates[0]),
+    )
+
+
+def _missing(
+    table: str, role: Role, found: Sequence[str], matched: dict[str, str]
+) -> Problem:
+    """Say that a required column is missing, with the nearest name."""
+    free = [c for c in found if c not in matched.values()]
+    guess = nearest(role.name, free)
+    name = guess or "YOUR COLUMN"
+    hint = f"did you mean {guess!r}? " if guess else ""
+    done = ", ".join(f"{r} <- {c}" for r, c in matched.items()) or "nothing"
+    return Problem(
+        "SL101",
+        table,
+        f"no column for '{role.name}' ({role.meaning}); "
+        f"found {', '.join(found)}; matched {done}",
+        f'{hint}columns={{"{table}": {{"{role.name}": "{name}"}}}}',
+        _flag(table, role.name, name),
+    )

@@ -1,0 +1,105 @@
+"""The engine that holds the events: DuckDB behind Ibis, out of core, in a scratch folder."""
+
+import itertools
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A DuckDB connection of our own and a scratch folder that goes away with it.
+
+    Parameters
+    ----------
+    backend : ibis backend
+        Where every table of an analysis lives.
+    folder : Path
+        Scratch folder for spilled and converted files, removed with the backend.
+    """
+
+    backend: Any
+    folder: Path
+    _numbers: Any = field(default_factory=itertools.count, repr=False)
+
+    def name(self, stem: str) -> str:
+        """Return a table name that is not used yet."""
+        return f"sl_{stem}_{next(self._numbers)}"
+
+    def keep(self, expression: ir.Table, stem: str) -> ir.Table:
+        """Compute a table once and keep it in the engine."""
+        return self.backend.create_table(self.name(stem), expression, temp=True)
+
+    def upload(self, table: pa.Table, stem: str) -> ir.Table:
+        """Put a small Arrow table into the engine."""
+        name, incoming = self.name(stem), self.name("incoming")
+        # Not create_table: ibis 12 drops its own view wrongly under sqlglot 30.
+        self.backend.con.register(incoming, table)
+        self.backend.con.execute(
+            f'CREATE TEMP TABLE "{name}" AS SELECT * FROM "{incoming}"'
+        )
+        self.backend.con.unregister(incoming)
+        return self.backend.table(name)
+
+    def scan(self, table: pa.Table, stem: str) -> ir.Table:
+        """See an Arrow table from the engine without copying it."""
+        name = self.name(stem)
+        self.backend.con.register(name, table)
+        return self.backend.table(name)
+
+    def drop(self, table: ir.Table) -> None:
+        """Forget a kept table."""
+        self.backend.drop_table(table.get_name(), force=True)
+
+
+def connect(*, memory_limit: str | None = None) -> Engine:
+    """Open an engine.
+
+    Parameters
+    ----------
+    memory_limit : str, optional
+        Memory after which the engine goes to disk, such as ``"4GB"``; by default
+        DuckDB's own limit of 80 % of the machine.
+
+    Returns
+    -------
+    Engine
+
+    Examples
+    --------
+    >>> connect().backend.name
+    'duckdb'
+    """
+    folder = Path(tempfile.mkdtemp(prefix="selfloop-"))
+    options = {"memory_limit": memory_limit} if memory_limit else {}
+    backend = ibis.duckdb.connect(temp_directory=str(folder / "spill"), **options)
+    # Results keep the backend alive; the folder must live exactly as long.
+    weakref.finalize(backend, shutil.rmtree, folder, ignore_errors=True)
+    return Engine(backend, folder)
+
+
+@ibis.udf.scalar.builtin(
+    name="timezone", signature=((dt.string, dt.Timestamp(timezone="UTC")), dt.timestamp)
+)
+def to_zone(zone, moment):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Wall-clock time of a moment in a zone."""
+
+
+@ibis.udf.scalar.builtin(
+    name="try_strptime", signature=((dt.string, dt.Array(dt.string)), dt.timestamp)
+)
+def parse_time(value, formats):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Time in the first format that fits, else missing."""
+
+
+@ibis.udf.scalar.builtin(name="hash", signature=((dt.string,), dt.uint64))
+def fingerprint(value):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Hash of a text."""

@@ -1,0 +1,586 @@
+"""Reading events: the four tables, cleaned, counted and kept in the engine."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, get_args
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from selfloop.core import schema
+from selfloop.core.display import show_html, show_text
+from selfloop.core.errors import DataError, MissingTableError, Problem, SettingError
+from selfloop.core.settings import (
+    DEFAULT_PAID_CHANNELS,
+    Attribution,
+    OnBadRows,
+    Purchase,
+    Rules,
+    ZeroOrders,
+    check_choice,
+)
+from selfloop.inputs import baskets as bk
+from selfloop.inputs.columns import ColumnMap, check_map, match_columns
+from selfloop.inputs.engine import Engine, connect, fingerprint
+from selfloop.inputs.links import Links, resolve
+from selfloop.inputs.read import Raw, read_table
+from selfloop.inputs.roster import first_visits, roster
+from selfloop.inputs.typed import as_text, time_notation
+from selfloop.inputs.validate import (
+    REASONS,
+    USED,
+    Counts,
+    Reading,
+    Typed,
+    audit_rows,
+    bad_rows,
+    count_codes,
+    typed_table,
+)
+
+Progress = Callable[[str], None]
+
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """The clean events of a shop, and an account of every row that was read.
+
+    Made by `read_events`; every measure takes it.
+
+    Parameters
+    ----------
+    rules : Rules
+        How the events were read.
+    start, end : date
+        First and last observed day, local time; `end` is observed to its close.
+    has : frozenset of str
+        Input tables that were given.
+    audit : DataFrame
+        Columns of `schema.AUDIT`: each row of the input ends in one of its lines.
+    notes : DataFrame
+        code, table, note: things to know that concern no single row.
+    totals : dict
+        Rows, orders, people and money of the whole, guests included.
+    currency : str or None
+        The one currency, when there is such a column.
+    columns : dict
+        For each table, role to column.
+    sources : dict
+        For each table, where it came from.
+    engine : Engine
+        Where the events live.
+    core : ibis table
+        One row per person with the internal columns of `inputs.roster`.
+    baskets : ibis table
+        Purchases and the days around them; see `inputs.baskets`.
+    links : ibis table or None
+        referrer_no, referee_no, referred_at, weight of the referrals that count.
+    guest_months : DataFrame
+        month, revenue of orders without a customer.
+    set_aside : dict of str to ibis table
+        For each table, the typed rows with their code, rejected ones too.
+    """
+
+    rules: Rules
+    start: date
+    end: date
+    has: frozenset[str]
+    audit: pd.DataFrame
+    notes: pd.DataFrame
+    totals: dict[str, Any]
+    currency: str | None
+    columns: dict[str, dict[str, str]]
+    sources: dict[str, str]
+    engine: Engine = field(repr=False)
+    core: ir.Table = field(repr=False)
+    baskets: ir.Table = field(repr=False)
+    links: ir.Table | None = field(repr=False)
+    guest_months: pd.DataFrame = field(repr=False)
+    set_aside: dict[str, ir.Table] = field(repr=False)
+
+    @property
+    def end_day(self) -> int:
+        """Last observed day, in days since 1970-01-01."""
+        return (self.end - _EPOCH).days
+
+    def need(self, table: str, measure: str) -> None:
+        """Raise unless a table was given.
+
+        Parameters
+        ----------
+        table : str
+            ``referrals``, ``visits`` or ``spend``.
+        measure : str
+            What needs it, for the message.
+
+        Raises
+        ------
+        MissingTableError
+            The table was not given (SL301).
+        """
+        if table not in self.has:
+            raise MissingTableError(
+                f"SL301  {measure} needs a table of {table}, which was not given; "
+                f"pass {table}=... to read_events. It is missing here, not zero."
+            )
+
+    def _facts(self) -> list[tuple[str, object]]:
+        """List what a reader wants to know first."""
+        money = self.totals["revenue"]
+        return [
+            ("period", f"{self.start} to {self.end} ({self.rules.timezone})"),
+            ("tables", ", ".join(sorted(self.has))),
+            ("people", self.totals["n_people"]),
+            ("buyers", self.totals["n_buyers"]),
+            ("orders", self.totals["n_orders"]),
+            ("revenue", f"{money:,.2f} {self.currency or ''}".strip()),
+        ]
+
+    def __repr__(self) -> str:
+        """Show period, size and the audit as text."""
+        return show_text("Events", self._facts(), tables=[("", self.audit, "audit")])
+
+    def _repr_html_(self) -> str:
+        """Show period, size and the audit in a notebook."""
+        return show_html("Events", self._facts(), tables=[("", self.audit, "audit")])
+
+
+def read_events(  # noqa: PLR0913 - each is a documented choice of the user
+    orders: object,
+    referrals: object | None = None,
+    *,
+    visits: object | None = None,
+    spend: object | None = None,
+    columns: ColumnMap | None = None,
+    timezone: str = "UTC",
+    end: str | date | None = None,
+    on_bad_rows: OnBadRows = "raise",
+    attribution: Attribution = "first",
+    attribution_window_days: int = 90,
+    purchase: Purchase = "day",
+    zero_orders: ZeroOrders = "ignore",
+    paid_channels: Sequence[str] = DEFAULT_PAID_CHANNELS,
+    date_format: str | None = None,
+    memory_limit: str | None = None,
+    progress: Progress | None = None,
+) -> Events:
+    """Read, check and count the events of a shop.
+
+    Parameters
+    ----------
+    orders : path, glob or table
+        Columns customer_id, ordered_at, amount[, order_id, channel, currency] under
+        these or well-known names. CSV (also .gz and .tsv; UTF-8 or GB18030),
+        Parquet, JSON lines; a pandas, Polars or Arrow table, a DuckDB relation, an
+        Ibis table. Instead of amount, quantity and unit_price. It is not changed.
+    referrals : path, glob or table, optional
+        referrer_id, referee_id, referred_at.
+    visits : path, glob or table, optional
+        visitor_id, visited_at[, channel].
+    spend : path, glob or table, optional
+        date, channel, spend.
+    columns : dict of dict, optional
+        ``{table: {role: column}}`` for columns with other names.
+    timezone : str
+        Zone in which days and months are cut; naive times are taken in it.
+    end : str or date, optional
+        Last day of observation, inclusive; by default the last day with any order,
+        referral or visit. Later rows are set aside.
+    on_bad_rows : {"raise", "quarantine"}
+        Raise one error that lists every unreadable row, or go on without them.
+    attribution : {"first", "last", "linear", "time_decay"}
+        Which referrer counts when there are several.
+    attribution_window_days : int
+        A referral older than this at the first order does not explain it.
+    purchase : {"day", "order"}
+        A purchase is a customer-day with net amount > 0, or such an order.
+    zero_orders : {"ignore", "count"}
+        Whether orders of amount zero are purchases.
+    paid_channels : sequence of str
+        Names of channels whose traffic is bought.
+    date_format : str, optional
+        Format of dates in text when they have one that is not recognised.
+    memory_limit : str, optional
+        Memory after which the engine goes to disk, such as ``"2GB"``.
+    progress : callable, optional
+        Called with a short text at the start of each step.
+
+    Returns
+    -------
+    Events
+
+    Raises
+    ------
+    DataError
+        Columns are missing or ambiguous, rows are unreadable, a table is empty or
+        there are two currencies; all problems are listed.
+    FileError
+        A file cannot be read.
+    SettingError
+        A setting is outside its range.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> orders = pd.DataFrame({
+    ...     "customer": ["007", "007", "8"],
+    ...     "date": ["2026-01-01", "2026-02-01", "2026-02-03"],
+    ...     "amount": [10, 5.5, 20],
+    ... })
+    >>> events = read_events(orders)
+    >>> events.totals["n_buyers"], float(events.totals["revenue"]), events.end
+    (2, 35.5, datetime.date(2026, 2, 3))
+    """
+    check_choice("on_bad_rows", on_bad_rows, get_args(OnBadRows))
+    rules = Rules(
+        timezone=timezone,
+        purchase=purchase,
+        zero_orders=zero_orders,
+        attribution=attribution,
+        attribution_window_days=attribution_window_days,
+        paid_channels=_names(paid_channels),
+    )
+    given = {"orders": orders, "referrals": referrals, "visits": visits, "spend": spend}
+    sources = {name: source for name, source in given.items() if source is not None}
+    say = progress or (lambda _: None)
+    engine = connect(memory_limit=memory_limit)
+    raws, matched = _open(sources, columns, engine, say)
+    typed, notes = _type_all(raws, matched, rules, _day(end), date_format, engine)
+    say("checking rows")
+    counts = {name: count_codes(table) for name, table in typed.items()}
+    _check(typed, counts, on_bad_rows)
+    return _assemble(typed, counts, rules, _day(end), notes, engine, say)
+
+
+def _names(channels: Sequence[str]) -> tuple[str, ...]:
+    """Return channel names as a tuple; a single text is a mistake `Rules` names."""
+    return channels if isinstance(channels, str) else tuple(channels)  # type: ignore[return-value]
+
+
+def _day(end: str | date | None) -> date | None:
+    """Return the last day of observation as a date."""
+    if end is None:
+        return None
+    try:
+        moment = pd.Timestamp(end)
+    except (ValueError, TypeError) as error:
+        raise SettingError(
+            f"end must be a date such as '2026-06-30'; got {end!r}"
+        ) from error
+    return moment.date()
+
+
+def _open(
+    sources: Mapping[str, object],
+    columns: ColumnMap | None,
+    engine: Engine,
+    say: Progress,
+) -> tuple[dict[str, Raw], dict[str, dict[str, str]]]:
+    """Read all tables and find their columns; raise all problems at once."""
+    problems = check_map(columns)
+    raws: dict[str, Raw] = {}
+    matched: dict[str, dict[str, str]] = {}
+    for name, source in sources.items():
+        say(f"reading {name}")
+        try:
+            raws[name] = read_table(source, name, engine)
+        except DataError as error:
+            problems += error.problems
+            continue
+        found = list(raws[name].table.columns)
+        matched[name], wrong = match_columns(name, found, columns)
+        problems += wrong
+    if problems:
+        raise DataError(problems)
+    return raws, matched
+
+
+def _type_all(  # noqa: PLR0913 - one step of read_events
+    raws: dict[str, Raw],
+    matched: dict[str, dict[str, str]],
+    rules: Rules,
+    end: date | None,
+    date_format: str | None,
+    engine: Engine,
+) -> tuple[dict[str, Typed], list[tuple[str, str, str]]]:
+    """Give every table its types; collect notes on zones."""
+    problems: list[Problem] = []
+    notes: list[tuple[str, str, str]] = []
+    readings: dict[str, Reading] = {}
+    for name, raw in raws.items():
+        role = next(r.name for r in schema.INPUT_ROLES[name] if r.kind == "time")
+        column = matched[name][role]
+        day_first, n_aware, n_naive, problem = time_notation(
+            raw.table[column], name, column
+        )
+        if problem is not None and date_format is None:
+            problems.append(problem)
+        if n_aware and n_naive:
+            notes.append(
+                ("SL151", name, f"{n_aware:,} times carry a zone and {n_naive:,} do not; "
+                 f"those without are taken in {rules.timezone}")
+            )  # fmt: skip
+        readings[name] = Reading(rules, end, date_format, day_first)
+    problems += _currency_problem(raws, matched)
+    if problems:
+        raise DataError(problems)
+    typed = {
+        name: typed_table(name, raws[name], matched[name], readings[name], engine)
+        for name in raws
+    }
+    return typed, notes
+
+
+def _currency_problem(
+    raws: dict[str, Raw], matched: dict[str, dict[str, str]]
+) -> list[Problem]:
+    """Say that there is more than one currency."""
+    found = _currencies(raws, matched)
+    if len(found) < 2:
+        return []
+    named = ", ".join(f"{name} ({n:,} rows)" for name, n in found)
+    return [
+        Problem(
+            "SL114",
+            "orders",
+            f"{len(found)} currencies: {named}",
+            "convert the amounts to one currency, or read one currency at a time",
+        )
+    ]
+
+
+def _currencies(
+    raws: dict[str, Raw], matched: dict[str, dict[str, str]]
+) -> list[tuple[str, int]]:
+    """List the currencies of the orders with their rows."""
+    column = matched["orders"].get("currency")
+    if column is None:
+        return []
+    name = as_text(raws["orders"].table[column]).upper()
+    frame = (
+        name.as_table()
+        .select(currency=name)
+        .group_by("currency")
+        .aggregate(n=lambda t: t.count())
+        .to_pandas()
+        .dropna()
+        .sort_values(["n", "currency"], ascending=[False, True])
+    )
+    return [(str(row.currency), int(row.n)) for row in frame.itertuples()]
+
+
+def _check(
+    typed: dict[str, Typed], counts: dict[str, Counts], on_bad_rows: OnBadRows
+) -> None:
+    """Raise one error for every empty table and, if asked, every bad row."""
+    problems: list[Problem] = []
+    for name, table in typed.items():
+        if counts[name].n_rows() == 0:
+            fix = "check the export"
+            if name != "orders":
+                fix += f", or leave {name} out when there are none"
+            problems.append(Problem("SL103", name, "the table has no rows", fix))
+        elif on_bad_rows == "raise":
+            problems += bad_rows(table, counts[name])
+    orders = counts["orders"]
+    if not problems and not orders.n_rows(USED, "SL120"):
+        problems += bad_rows(typed["orders"], orders) or [
+            Problem("SL103", "orders", "no order lies before end", "choose a later end")
+        ]
+    if problems:
+        raise DataError(problems)
+
+
+def _assemble(  # noqa: PLR0913 - one step of read_events
+    typed: dict[str, Typed],
+    counts: dict[str, Counts],
+    rules: Rules,
+    end: date | None,
+    notes: list[tuple[str, str, str]],
+    engine: Engine,
+    say: Progress,
+) -> Events:
+    """Reduce the typed tables to people, baskets and links."""
+    seen = [name for name in typed if name != "spend"]
+    last = [day for name in seen if (day := counts[name].day("last_at"))]
+    first = [day for name in seen if (day := counts[name].day("first_at"))]
+    end = end or max(last)
+    end_day = (end - _EPOCH).days
+    say("numbering people")
+    ids = engine.keep(_ids(typed), "ids")
+    channels = engine.keep(_channels(typed), "channels")
+    say("orders to purchases")
+    orders = bk.orders_of_people(typed["orders"].used, ids, channels)
+    rows = engine.keep(bk.baskets(orders, rules), "baskets")
+    stats = engine.keep(bk.purchase_stats(rows, rules, end_day), "stats")
+    links = None
+    if "referrals" in typed:
+        say("which referral counts")
+        used = typed["referrals"].used
+        links = resolve(used, ids, stats, rules=rules, engine=engine)
+    say("one row per person")
+    core = roster(
+        ids, stats, _visits(typed, ids, channels), links, channels=channels, rules=rules
+    )
+    core = engine.keep(core, "people")
+    engine.drop(stats)
+    audit = _audit(typed, counts, links)
+    guests = _guest_months(typed["orders"].used)
+    currencies = _currencies(
+        {"orders": typed["orders"].raw}, {"orders": dict(typed["orders"].columns)}
+    )
+    notes = notes + _notes(typed, core)
+    return Events(
+        rules=rules,
+        start=min(first),
+        end=end,
+        has=frozenset(typed),
+        audit=audit,
+        notes=pd.DataFrame(notes, columns=["code", "table", "note"]),
+        totals=_totals(typed["orders"], counts["orders"], core, rows, guests),
+        currency=currencies[0][0] if currencies else None,
+        columns={name: dict(table.columns) for name, table in typed.items()},
+        sources={name: table.raw.source for name, table in typed.items()},
+        engine=engine,
+        core=core,
+        baskets=rows,
+        links=links.table if links else None,
+        guest_months=guests,
+        set_aside={name: table.rows for name, table in typed.items()},
+    )
+
+
+def _ids(typed: dict[str, Typed]) -> ir.Table:
+    """Number everybody who appears in a row that can be read."""
+    columns = [typed["orders"].used.customer_id]
+    if "referrals" in typed:
+        used = typed["referrals"].used
+        columns += [used.referrer_id, used.referee_id]
+    if "visits" in typed:
+        columns.append(typed["visits"].used.visitor_id)
+    return bk.number_ids(*columns)
+
+
+def _channels(typed: dict[str, Typed]) -> ir.Table:
+    """Number the channels of orders and visits."""
+    tables = [typed[name] for name in ("orders", "visits") if name in typed]
+    return bk.number_channels(
+        [t.used.channel for t in tables if "channel" in t.columns]
+    )
+
+
+def _visits(
+    typed: dict[str, Typed], ids: ir.Table, channels: ir.Table
+) -> ir.Table | None:
+    """Find first visits, when there are any."""
+    if "visits" not in typed:
+        return None
+    rows = bk.with_channel_number(typed["visits"].used, channels)
+    return first_visits(rows, ids, bk.time_key(rows.visited_at, rows.channel_no))
+
+
+def _audit(
+    typed: dict[str, Typed], counts: dict[str, Counts], links: Links | None
+) -> pd.DataFrame:
+    """Write the audit: every row of every table in one line."""
+    parts = []
+    for name, table in typed.items():
+        part = audit_rows(table, counts[name])
+        if name == "referrals" and links is not None:
+            part = _referral_lines(part, links)
+        parts.append(part)
+    return pd.concat([p for p in parts if len(p)], ignore_index=True)
+
+
+def _referral_lines(part: pd.DataFrame, links: Links) -> pd.DataFrame:
+    """Split the readable referral rows by what the rules made of them."""
+    others = part[part["code"] != USED]
+    lines = []
+    for code in sorted(links.outcomes):
+        reason, outcome, fix = REASONS[code]
+        found = " · ".join(links.examples.get(code, ())) if code else ""
+        lines.append(
+            ["referrals", code, reason, outcome, links.outcomes[code], None, found, fix]
+        )
+    ruled = pd.DataFrame(lines, columns=schema.names("audit"))
+    joined = [frame for frame in (ruled, others) if len(frame)]
+    return pd.concat(joined, ignore_index=True).sort_values("code", ignore_index=True)
+
+
+def _guest_months(orders: ir.Table) -> pd.DataFrame:
+    """Sum the revenue of guests by month."""
+    rows = orders.filter(orders.customer_id.isnull())
+    month = rows.ordered_at.strftime("%Y-%m")
+    order = rows.order_id if "order_id" in rows.columns else ibis.null("string")
+    grouped = rows.group_by(month=month).aggregate(
+        revenue=rows.amount.sum(), n_rows=rows.count(), n_orders=order.nunique()
+    )
+    frame: pd.DataFrame = grouped.order_by("month").to_pandas()
+    return frame
+
+
+def _totals(
+    orders: Typed, counts: Counts, core: ir.Table, rows: ir.Table, guests: pd.DataFrame
+) -> dict[str, Any]:
+    """Add up the whole: rows, orders, people, money."""
+    people = core.aggregate(
+        n_people=core.count(),
+        n_customers=core.revenue.count(where=core.arrived_day.notnull()),
+        n_buyers=(core.n_purchases > 0).sum(),
+        n_repeat_buyers=(core.n_purchases > 1).sum(),
+        n_purchases=core.n_purchases.sum(),
+    )
+    money = rows.aggregate(
+        revenue_customers=rows.net.sum(),
+        refunds_customers=rows.refunds.sum(),
+        n_orders_positive=rows.n_positive.sum(),
+        n_orders_zero=rows.n_zero.sum(),
+        n_orders_negative=rows.n_negative.sum(),
+        n_customers=rows.person_no.nunique(),
+    )
+    totals = dict(people.to_pandas().iloc[0]) | dict(money.to_pandas().iloc[0])
+    totals = {k: (0 if pd.isna(v) else v) for k, v in totals.items()}
+    used = counts.by_code.set_index("code")["amount"]
+    guest_rows = guests["n_orders" if "order_id" in orders.columns else "n_rows"]
+    totals["n_order_rows"] = counts.n_rows(USED, "SL120")
+    totals["revenue"] = sum(used.get(c, 0) or 0 for c in (USED, "SL120"))
+    totals["revenue_guests"] = used.get("SL120", 0) or 0
+    totals["n_orders_guests"] = int(guest_rows.sum())
+    known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
+    totals["n_orders"] = known + totals["n_orders_guests"]
+    return {k: int(v) if k.startswith("n_") else v for k, v in totals.items()}
+
+
+def _notes(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, str]]:
+    """Collect what a reader should know beside the audit."""
+    notes = []
+    for name, table in typed.items():
+        n_copies = _exact_copies(table)
+        if n_copies:
+            text = (
+                f"{n_copies:,} rows are exact copies of another row; they are kept, "
+                "because nothing says that they are errors"
+            )
+            notes.append(("SL150", name, text))
+    if "referrals" in typed:
+        silent = core.filter((core.n_invited > 0) & (core.n_purchases == 0))
+        n = int(silent.count().to_pandas())
+        if n:
+            text = f"{n:,} referrers never bought; they are people with zero spend"
+            notes.append(("SL210", "referrals", text))
+    return notes
+
+
+def _exact_copies(table: Typed) -> int:
+    """Count rows that equal another row in every column of the source."""
+    rows = table.raw.table
+    text = ibis.literal("")
+    for name in rows.columns:
+        text = text + rows[name].cast("string").fill_null("\x1e") + "\x1f"
+    found = rows.aggregate(n=rows.count(), n_distinct=fingerprint(text).nunique())
+    line = found.to_pandas().iloc[0]
+    return int(line["n"] - line["n_distinct"])

@@ -1,0 +1,221 @@
+"""Which referral counts: from rows to the referral forest, every row accounted for."""
+
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from selfloop.core.settings import Rules
+from selfloop.inputs.baskets import day_number
+from selfloop.inputs.engine import Engine
+from selfloop.kernels.forest import break_rings, generations
+from selfloop.kernels.network import break_cycles
+
+
+@dataclass(frozen=True)
+class Links:
+    """The referrals that count, and what became of the others.
+
+    Parameters
+    ----------
+    table : ibis table
+        referrer_no, referee_no (int32), referred_at, weight (1 per referee in all).
+    forest : ibis table
+        person_no, referrer_no, generation, root_no of everybody in the network.
+    reach : ibis table
+        person_no, seen_at: first time seen in any readable referral.
+    outcomes : dict of str to int
+        Rows by audit code; the empty code is the rows that count.
+    examples : dict of str to tuple of str
+        First rows of each code.
+    n_links : int
+        Referrals that count.
+    """
+
+    table: ir.Table
+    forest: ir.Table
+    reach: ir.Table
+    outcomes: dict[str, int]
+    examples: dict[str, tuple[str, ...]]
+    n_links: int
+
+
+def resolve(
+    referrals: ir.Table, ids: ir.Table, stats: ir.Table, *, rules: Rules, engine: Engine
+) -> Links:
+    """Apply the rules of `Rules.attribution` to readable referral rows.
+
+    Parameters
+    ----------
+    referrals : ibis table
+        Used rows: referrer_id, referee_id, referred_at.
+    ids : ibis table
+        person_id, person_no.
+    stats : ibis table
+        person_no, first_day: first purchases.
+    rules : Rules
+        Attribution and its window.
+    engine : Engine
+        Where intermediate tables are kept.
+
+    Returns
+    -------
+    Links
+
+    Notes
+    -----
+    In this order: a pair that occurs twice counts at its earliest row; a referral on
+    a day after the first purchase finds somebody who was already a customer; one
+    more than the window before it does not explain the purchase; of several
+    referrers the first or last counts, or all by weight; a ring loses its latest
+    link.
+    """
+    pairs = engine.keep(_coded(referrals, ids, stats, rules), "pairs")
+    rows = pairs.group_by("code").aggregate(n=pairs.count(), n_rows=pairs.n_rows.sum())
+    counted = rows.to_pandas().set_index("code")
+    outcomes = {str(code): int(row["n"]) for code, row in counted.iterrows()}
+    outcomes["SL203"] = int(counted["n_rows"].sum() - counted["n"].sum())
+    examples = {code: _examples(pairs, ids, pairs.code == code) for code in outcomes}
+    examples["SL203"] = _examples(pairs, ids, pairs.n_rows > 1)
+    edges = (
+        pairs.filter(pairs.code == "")
+        .select("referrer_no", "referee_no", "at")
+        .order_by("referee_no", "at", "referrer_no")
+        .to_pandas()
+    )
+    keep = _acyclic(edges, rules)
+    if not keep.all():
+        cut = edges[~keep]
+        outcomes["SL207"] = len(cut)
+        outcomes[""] = outcomes.get("", 0) - len(cut)
+        chosen = pairs.referee_no.isin([int(i) for i in cut["referee_no"].head(3)])
+        examples["SL207"] = _examples(pairs, ids, chosen & (pairs.code == ""))
+    edges = edges[keep].reset_index(drop=True)
+    edges["weight"] = _weights(edges, rules)
+    table = pa.table(
+        {
+            "referrer_no": edges["referrer_no"].to_numpy(np.int32),
+            "referee_no": edges["referee_no"].to_numpy(np.int32),
+            "referred_at": pa.array(edges["at"].to_numpy(), pa.timestamp("us")),
+            "weight": edges["weight"].to_numpy(np.float64),
+        }
+    )
+    return Links(
+        table=engine.upload(table, "links"),
+        forest=engine.upload(_forest(edges), "forest"),
+        reach=engine.keep(_first_seen(pairs), "referral_seen"),
+        outcomes={code: n for code, n in outcomes.items() if n},
+        examples=examples,
+        n_links=len(edges),
+    )
+
+
+def _coded(
+    referrals: ir.Table, ids: ir.Table, stats: ir.Table, rules: Rules
+) -> ir.Table:
+    """Express one row per pair with its code."""
+    referrers = ids.select(referrer_no="person_no", referrer_id="person_id")
+    referees = ids.select(referee_no="person_no", referee_id="person_id")
+    rows = referrals.join(referrers, "referrer_id").join(referees, "referee_id")
+    pairs = rows.group_by("referrer_no", "referee_no").aggregate(
+        at=rows.referred_at.min(), n_rows=rows.count()
+    )
+    firsts = stats.select(referee_no="person_no", first_day="first_day")
+    pairs = pairs.left_join(firsts, "referee_no").drop("referee_no_right")
+    lead = pairs.first_day - day_number(pairs.at)
+    code = ibis.cases(
+        (lead < 0, "SL204"),
+        (lead > rules.attribution_window_days, "SL206"),
+        else_="",
+    )
+    pairs = pairs.mutate(code=code)
+    if rules.attribution in ("linear", "time_decay"):
+        return pairs
+    order = pairs.at if rules.attribution == "first" else pairs.at.desc()
+    place = ibis.row_number().over(
+        group_by=[pairs.referee_no, pairs.code], order_by=[order, pairs.referrer_no]
+    )
+    pairs = pairs.mutate(place=place)
+    later = (pairs.code == "") & (pairs.place > 0)
+    return pairs.mutate(code=ibis.ifelse(later, "SL205", pairs.code)).drop("place")
+
+
+def _examples(
+    pairs: ir.Table, ids: ir.Table, chosen: ir.BooleanValue
+) -> tuple[str, ...]:
+    """Write the first few pairs that fit a condition."""
+    few = pairs.filter(chosen).order_by("referee_no", "at", "referrer_no").limit(3)
+    givers = ids.select(referrer_no="person_no", giver="person_id")
+    takers = ids.select(referee_no="person_no", taker="person_id")
+    named = few.join(givers, "referrer_no").join(takers, "referee_no")
+    frame = named.select("giver", "taker", "at").order_by("taker", "at").to_pandas()
+    return tuple(
+        f"{r.giver} -> {r.taker} on {r.at:%Y-%m-%d}" for r in frame.itertuples()
+    )
+
+
+def _acyclic(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.bool_]:
+    """Mark the links that stay when every ring has lost its latest link."""
+    if edges.empty:
+        return np.ones(0, dtype=np.bool_)
+    nodes, flat = np.unique(
+        edges[["referrer_no", "referee_no"]].to_numpy().ravel(), return_inverse=True
+    )
+    referrer, referee = flat.reshape(-1, 2).T
+    time = edges["at"].to_numpy("datetime64[us]").astype(np.int64)
+    if rules.attribution in ("linear", "time_decay"):
+        kept: npt.NDArray[np.bool_] = break_cycles(referrer, referee, time=time)
+        return kept
+    parent = np.full(nodes.size, -1, dtype=np.int32)
+    parent[referee] = referrer
+    when = np.zeros(nodes.size, dtype=np.int64)
+    when[referee] = time
+    _, cut = break_rings(parent, when)
+    return ~cut[referee]
+
+
+def _weights(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.float64]:
+    """Share a referee between referrers; the weights of each referee sum to 1."""
+    if rules.attribution != "time_decay":
+        raw = np.ones(len(edges))
+    else:
+        age = edges.groupby("referee_no")["at"].transform("max") - edges["at"]
+        raw = 0.5 ** (age.dt.total_seconds().to_numpy() / 86_400 / rules.half_life_days)
+    total = pd.Series(raw).groupby(edges["referee_no"].to_numpy()).transform("sum")
+    return np.asarray(raw / total.to_numpy(), dtype=np.float64)
+
+
+def _forest(edges: pd.DataFrame) -> pa.Table:
+    """Find generation and root of everybody in the network, by the first referrer."""
+    nodes, flat = np.unique(
+        edges[["referrer_no", "referee_no"]].to_numpy(np.int64).ravel(),
+        return_inverse=True,
+    )
+    referrer, referee = flat.reshape(-1, 2).T
+    parent = np.full(nodes.size, -1, dtype=np.int32)
+    # Edges are sorted by time within a referee: written backwards, the first stays.
+    parent[referee[::-1]] = referrer[::-1]
+    generation, root = generations(parent)
+    is_root = parent < 0
+    return pa.table(
+        {
+            "person_no": nodes.astype(np.int32),
+            "referrer_no": pa.array(
+                nodes[parent].astype(np.int32), pa.int32(), mask=is_root
+            ),
+            "generation": generation.astype(np.int32),
+            "root_no": nodes[root].astype(np.int32),
+        }
+    )
+
+
+def _first_seen(pairs: ir.Table) -> ir.Table:
+    """Find the first time each person is named in a referral."""
+    both = pairs.select(person_no="referrer_no", at="at").union(
+        pairs.select(person_no="referee_no", at="at")
+    )
+    return both.group_by("person_no").aggregate(seen_at=both.at.min())

@@ -1,0 +1,1 @@
+"""Column names of real exports, as data files."""

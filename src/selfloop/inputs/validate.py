@@ -1,0 +1,331 @@
+"""Each input row gets one code: used, or why not; the audit counts them all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from selfloop.core import schema
+from selfloop.core.errors import Problem
+from selfloop.core.schema import INPUT_ROLES
+from selfloop.core.settings import Rules
+from selfloop.inputs.engine import Engine
+from selfloop.inputs.read import Raw
+from selfloop.inputs.typed import as_id, as_money, as_text, as_time, is_infinite
+
+USED = ""
+
+REASONS: dict[str, tuple[str, str, str]] = {
+    # code: (reason, outcome, what to do)
+    USED: ("used", "used", ""),
+    "SL109": (
+        "malformed_row",
+        "rejected",
+        "give the line as many fields as the header",
+    ),
+    "SL110": ("blank_id", "rejected", "fill in the id, or leave the row out"),
+    "SL111": ("unreadable_date", "rejected", "correct the date, or set date_format"),
+    "SL112": ("unreadable_amount", "rejected", "write the amount as a plain number"),
+    "SL113": ("infinite_amount", "rejected", "write the amount as a finite number"),
+    "SL116": ("negative_spend", "rejected", "spend is a cost: write it above zero"),
+    "SL120": ("guest", "used", "give guests an id to count them as people"),
+    "SL121": ("after_end", "set_aside", "move end, or leave it as it is"),
+    "SL122": ("anonymous_visit", "set_aside", "give visitors an id to count them"),
+    "SL201": ("no_referrer", "set_aside", "nothing, if nobody referred this person"),
+    "SL202": ("self_referral", "set_aside", "check for abuse of the programme"),
+    "SL203": ("duplicate_pair", "set_aside", "nothing: the earliest row counts"),
+    "SL204": ("already_customer", "set_aside", "nothing: they had bought before"),
+    "SL205": ("other_referrer", "set_aside", 'or attribution="linear" to share credit'),
+    "SL206": ("outside_window", "set_aside", "or a longer attribution_window_days"),
+    "SL207": ("ring", "set_aside", "nothing: the latest link of a ring is cut"),
+}
+"""Every reason a row can have: code -> (reason, outcome, what to do)."""
+
+RAISING = tuple(code for code, reason in REASONS.items() if reason[1] == "rejected")
+"""Codes that stop the reading unless ``on_bad_rows="quarantine"``."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """One input table with typed columns and one code per row.
+
+    Parameters
+    ----------
+    name : str
+        ``orders``, ``referrals``, ``visits`` or ``spend``.
+    rows : ibis table
+        Role columns with their types, and `code`.
+    raw : Raw
+        The table as it was found.
+    columns : mapping of str to str
+        Role to the column it came from.
+    """
+
+    name: str
+    rows: ir.Table
+    raw: Raw
+    columns: Mapping[str, str]
+
+    @property
+    def used(self) -> ir.Table:
+        """The rows that count."""
+        return self.rows.filter(self.rows.code == USED).drop("code")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read, beside its columns.
+
+    Parameters
+    ----------
+    rules : Rules
+        Settings of the analysis.
+    end : date or None
+        Last day of observation when the user gave one.
+    date_format : str or None
+        The one format of dates in text.
+    day_first : bool or None
+        Meaning of 1/2/2026 in this table.
+    """
+
+    rules: Rules
+    end: date | None
+    date_format: str | None
+    day_first: bool | None
+
+
+def typed_table(
+    name: str, raw: Raw, columns: Mapping[str, str], reading: Reading, engine: Engine
+) -> Typed:
+    """Give one input table types and codes.
+
+    Parameters
+    ----------
+    name : str
+        ``orders``, ``referrals``, ``visits`` or ``spend``.
+    raw : Raw
+        The table as it was found.
+    columns : mapping of str to str
+        Role to column.
+    reading : Reading
+        Zone, end and date format.
+    engine : Engine
+        Where the typed table is kept when its source is text.
+
+    Returns
+    -------
+    Typed
+    """
+    rows = _with_types(name, raw.table, columns, reading)
+    is_text = any(raw.table[c].type().is_string() for c in _parsed(name, columns))
+    if is_text:
+        rows = engine.keep(rows, f"{name}_typed")
+    return Typed(name, rows, raw, columns)
+
+
+def _parsed(name: str, columns: Mapping[str, str]) -> list[str]:
+    """Columns that cost work to read from text."""
+    costly = {
+        r.name for r in INPUT_ROLES[name] if r.kind in ("time", "money", "number")
+    }
+    return [column for role, column in columns.items() if role in costly]
+
+
+def _with_types(
+    name: str, table: ir.Table, columns: Mapping[str, str], reading: Reading
+) -> ir.Table:
+    """Express the typed columns and the code of each row."""
+    typed: dict[str, ir.Value] = {}
+    infinite: list[ir.BooleanValue] = []
+    for role in INPUT_ROLES[name]:
+        if role.name not in columns or role.name in ("quantity", "unit_price"):
+            continue
+        column = table[columns[role.name]]
+        if role.kind == "id":
+            typed[role.name] = as_id(column)
+        elif role.kind == "time":
+            typed[role.name] = as_time(
+                column,
+                zone=reading.rules.timezone,
+                date_format=reading.date_format,
+                day_first=reading.day_first,
+            )
+        elif role.kind in ("money", "number"):
+            typed[role.name] = as_money(column)
+            infinite.append(is_infinite(column))
+        else:
+            typed[role.name] = as_text(column)
+    if name == "orders" and "amount" not in columns:
+        quantity = as_money(table[columns["quantity"]])
+        price = as_money(table[columns["unit_price"]])
+        typed["amount"] = (quantity * price).cast("decimal(18, 4)")
+        infinite += [is_infinite(table[columns[c]]) for c in ("quantity", "unit_price")]
+    return table.select(**typed, code=_code(name, typed, infinite, reading.end))
+
+
+def _code(
+    name: str,
+    typed: dict[str, ir.Value],
+    infinite: list[ir.BooleanValue],
+    end: date | None,
+) -> ir.StringValue:
+    """Express the one code of each row, the most basic problem first."""
+    time_role = next(r.name for r in INPUT_ROLES[name] if r.kind == "time")
+    branches: list[tuple[ir.BooleanValue, str]] = []
+    if name == "referrals":
+        no_referrer = typed["referrer_id"].isnull()
+        branches.append((typed["referee_id"].isnull(), "SL110"))
+        branches.append((no_referrer, "SL201"))
+    if name == "visits":
+        branches.append((typed["visitor_id"].isnull(), "SL122"))
+    branches.append((typed[time_role].isnull(), "SL111"))
+    money = {"orders": "amount", "spend": "spend"}.get(name)
+    if money is not None:
+        any_infinite = infinite[0]
+        for flag in infinite[1:]:
+            any_infinite = any_infinite | flag
+        branches.append((any_infinite, "SL113"))
+        branches.append((typed[money].isnull(), "SL112"))
+    if name == "spend":
+        branches.append((typed["spend"] < 0, "SL116"))
+    if name == "referrals":
+        branches.append((typed["referrer_id"] == typed["referee_id"], "SL202"))
+    if end is not None:
+        branches.append((typed[time_role].date() > ibis.literal(end), "SL121"))
+    return ibis.cases(*branches, else_=USED)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one pass over a typed table has counted.
+
+    Parameters
+    ----------
+    by_code : DataFrame
+        One row per code: code, n_rows, amount, first_at, last_at.
+    """
+
+    by_code: pd.DataFrame
+
+    def n_rows(self, *codes: str) -> int:
+        """Rows with one of the codes; all rows when none is named."""
+        frame = self.by_code
+        if codes:
+            frame = frame[frame["code"].isin(codes)]
+        return int(frame["n_rows"].sum())
+
+    def day(self, which: str) -> date | None:
+        """First or last day of the used rows."""
+        used = self.by_code[self.by_code["code"].isin([USED, "SL120"])][which].dropna()
+        if used.empty:
+            return None
+        moment = used.min() if which == "first_at" else used.max()
+        return pd.Timestamp(moment).date()
+
+
+def count_codes(typed: Typed) -> Counts:
+    """Count rows and money by code, in one pass."""
+    rows = typed.rows
+    time_role = next(r.name for r in INPUT_ROLES[typed.name] if r.kind == "time")
+    money = {"orders": "amount", "spend": "spend"}.get(typed.name)
+    code = rows.code
+    if typed.name == "orders":
+        guest = (code == USED) & rows.customer_id.isnull()
+        code = ibis.ifelse(guest, "SL120", code)
+    amount = rows[money].sum() if money else ibis.null("decimal(38, 4)")
+    frame = (
+        rows.group_by(code=code)
+        .aggregate(
+            n_rows=rows.count(),
+            amount=amount,
+            first_at=rows[time_role].min(),
+            last_at=rows[time_role].max(),
+        )
+        .to_pandas()
+    )
+    if typed.raw.n_malformed:
+        extra = {"code": ["SL109"], "n_rows": [typed.raw.n_malformed]}
+        frame = pd.concat([frame, pd.DataFrame(extra)], ignore_index=True)
+    return Counts(frame.sort_values("code", ignore_index=True))
+
+
+def examples(typed: Typed, code: str, *, n: int = 3) -> tuple[str, ...]:
+    """Return the first rows with a code, as they were found."""
+    if code == "SL109":
+        return typed.raw.malformed
+    rows = typed.rows
+    if code == "SL120":
+        chosen = rows.mutate(sl_row=ibis.row_number()).filter(
+            (rows.code == USED) & rows.customer_id.isnull()
+        )
+    else:
+        chosen = rows.mutate(sl_row=ibis.row_number()).filter(rows.code == code)
+    found = chosen.order_by("sl_row").limit(n).to_pandas()
+    numbers = [int(i) for i in found["sl_row"]]
+    if not numbers:
+        return ()
+    columns = list(dict.fromkeys(typed.columns.values()))
+    raw = typed.raw.table.select(*columns).mutate(sl_row=ibis.row_number())
+    original = raw.filter(raw.sl_row.isin(numbers)).order_by("sl_row").to_pandas()
+    return tuple(_shown(row, columns) for row in original.to_dict("records"))
+
+
+def _shown(row: dict[str, Any], columns: list[str]) -> str:
+    """Write one row for a message: its number and its values."""
+    values = ", ".join("" if pd.isna(row[c]) else str(row[c])[:30] for c in columns)
+    return f"row {int(row['sl_row']) + 1}: {values}"
+
+
+def bad_rows(typed: Typed, counts: Counts) -> list[Problem]:
+    """List the rows that cannot be read, one problem per code."""
+    problems = []
+    total = counts.n_rows()
+    for code in RAISING:
+        n = counts.n_rows(code)
+        if n:
+            reason, _, fix = REASONS[code]
+            verb = "row has" if n == 1 else "rows have"
+            problems.append(
+                Problem(
+                    code,
+                    typed.name,
+                    f"{n:,} of {total:,} {verb} {reason.replace('_', ' ')}",
+                    f'{fix}, or on_bad_rows="quarantine"',
+                    "--on-bad-rows quarantine",
+                    examples(typed, code),
+                    n,
+                )
+            )
+    return problems
+
+
+def audit_rows(typed: Typed, counts: Counts) -> pd.DataFrame:
+    """Write one line of the audit per code of a table.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `schema.AUDIT`; rows and amounts add up to what was read.
+    """
+    lines = []
+    for row in counts.by_code.to_dict("records"):
+        reason, outcome, fix = REASONS[row["code"]]
+        lines.append(
+            {
+                "table": typed.name,
+                "code": row["code"],
+                "reason": reason,
+                "outcome": outcome,
+                "n_rows": int(row["n_rows"]),
+                "amount": None if pd.isna(row["amount"]) else row["amount"],
+                "examples": ""
+                if not row["code"]
+                else " · ".join(examples(typed, row["code"])),
+                "fix": fix,
+            }
+        )
+    return pd.DataFrame(lines, columns=schema.names("audit"))

@@ -1,0 +1,1 @@
+"""Numerical work on plain numpy arrays: arrays in, arrays out."""

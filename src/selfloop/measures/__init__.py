@@ -1,0 +1,1 @@
+"""Questions about a shop: each module answers one, from clean events."""

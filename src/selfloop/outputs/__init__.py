@@ -1,0 +1,1 @@
+"""Showing results: plots, reports, files. Nothing here computes a statistic."""

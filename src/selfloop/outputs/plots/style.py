@@ -1,0 +1,143 @@
+"""What all plots share: colours, languages, and where drawing begins and ends."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from selfloop.core.display import format_value
+from selfloop.outputs.plots.fonts import (
+    SelfloopFontWarning,
+    families,
+    missing_characters,
+)
+from selfloop.outputs.text import Lang, text
+
+STAGE_COLOURS = {
+    "traffic": "#64748b",
+    "conversion": "#2b6cb8",
+    "repurchase": "#13806f",
+    "referral": "#c2570c",
+}
+"""Colour of each stage, the same in plots and reports."""
+
+SOURCE_COLOURS = {
+    "referral": "#c2570c",
+    "paid": "#64748b",
+    "organic": "#9fb0c4",
+    "unknown": "#d3dae3",
+}
+"""Colour of the first orders of each source."""
+
+_NAME_LENGTH = 24
+
+
+@dataclass(frozen=True)
+class Pen:
+    """An Axes being drawn on, and the language of its words.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    lang : {"en", "zh"}
+        Language of the labels.
+    missing : set of str
+        Characters met so far that no font has.
+    """
+
+    ax: Axes
+    lang: Lang
+    missing: set[str] = field(default_factory=set)
+
+    def say(self, key: str, **values: object) -> str:
+        """Return a text of the catalogue in the language of the plot."""
+        return text(key, self.lang, **values)
+
+    def days(self, n_days: float) -> str:
+        """Return a length of time, as ``90 d`` or ``90 天``."""
+        return self.say("unit.days", n=f"{n_days:,g}")
+
+    def name(self, value: object) -> str:
+        """Return a text of the user's, safe to draw: short, and never mathematics."""
+        shown = format_value(value)
+        if len(shown) > _NAME_LENGTH:
+            shown = shown[: _NAME_LENGTH - 1] + "…"
+        gaps = missing_characters(shown)
+        self.missing.update(gaps)
+        shown = "".join("□" if c in gaps else c for c in shown)
+        # An even number of dollar signs would turn the text into a formula.
+        return shown.replace("$", r"\$")
+
+    def segment(self, value: object) -> str:
+        """Return a segment or a source in words, or as it is when it has none."""
+        known = {"all": "segment.all", "paid": "source.paid"}
+        known |= {s: f"source.{s}" for s in ("organic", "referral", "unknown")}
+        return self.say(known[value]) if value in known else self.name(value)
+
+    def title(self, words: str, end: date | None = None) -> None:
+        """Write the title, with the last day of the data at its right."""
+        self.ax.set_title(words, loc="left", fontsize="medium", fontweight="bold")
+        if end is not None:
+            note = self.say("plot.end", end=f"{end:%Y-%m-%d}")
+            self.ax.set_title(note, loc="right", fontsize="small", alpha=0.75)
+
+
+@contextmanager
+def drawing(
+    ax: Axes | None, lang: Lang, *, size: tuple[float, float] = (7.2, 4.2)
+) -> Iterator[Pen]:
+    """Draw with the fonts of selfloop, on a new figure when `ax` is None.
+
+    Global settings are as before afterwards; characters that no font has are named
+    in one warning.
+    """
+    fonts = families()
+    with mpl.rc_context({"font.family": fonts, "axes.unicode_minus": True}):
+        if ax is None:
+            ax = plt.subplots(figsize=size, layout="constrained")[1]
+        pen = Pen(ax, lang)
+        yield pen
+        # Ticks made later, when the figure is saved, are outside this context.
+        ax.tick_params(labelfontfamily=fonts)
+    if pen.missing:
+        warnings.warn(
+            f"no font has the characters {' '.join(sorted(pen.missing))}; they are "
+            "drawn as □. Install a font that has them (Debian: fonts-noto-cjk) or "
+            'name it in matplotlib.rcParams["font.family"]',
+            SelfloopFontWarning,
+            stacklevel=4,
+        )
+
+
+def clean(ax: Axes, *, grid: str = "y") -> None:
+    """Take away what carries no data: the upper and right line of the box."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(visible=True, axis="x" if grid == "x" else "y", alpha=0.35, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def percent_axis(ax: Axes, *, axis: str = "y") -> None:
+    """Write shares as percent numbers; the label of the axis has the sign."""
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    chosen.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:g}"))
+
+
+def money_axis(ax: Axes, *, axis: str = "y") -> None:
+    """Write money with thousands separated."""
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    chosen.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
+
+
+def interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """Write an estimate with its interval, as ``0.31 [0.28, 0.34]``."""
+    if value != value:
+        return format_value(value)
+    shown = f"{value:.{digits}f}"
+    return shown if low != low else f"{shown} [{low:.{digits}f}, {high:.{digits}f}]"

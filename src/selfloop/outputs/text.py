@@ -1,0 +1,237 @@
+"""Every sentence that people read in plots and reports, in English and Chinese."""
+
+from string import Formatter
+from typing import Literal
+
+from selfloop.core.settings import check_choice
+
+Lang = Literal["en", "zh"]
+
+_TERMS: dict[str, dict[str, str]] = {
+    "stage.traffic": {"en": "Traffic", "zh": "流量"},
+    "stage.conversion": {"en": "Conversion", "zh": "转化"},
+    "stage.repurchase": {"en": "Repurchase", "zh": "复购"},
+    "stage.referral": {"en": "Referral", "zh": "转介绍"},
+    "source.paid": {"en": "paid", "zh": "付费"},
+    "source.organic": {"en": "organic", "zh": "自然到来"},
+    "source.referral": {"en": "referred", "zh": "被推荐"},
+    "source.direct": {"en": "not referred", "zh": "非推荐"},
+    "source.unknown": {"en": "unknown", "zh": "来源未知"},
+    "segment.all": {"en": "all", "zh": "全部"},
+    "unit.days": {"en": "{n} d", "zh": "{n} 天"},
+    "unit.people": {"en": "people", "zh": "人"},
+    "unit.currency": {"en": "currency of the orders", "zh": "订单货币"},
+}
+
+_PLOTS: dict[str, dict[str, str]] = {
+    "plot.end": {"en": "data to {end}", "zh": "数据截至 {end}"},
+    "plot.interval": {"en": "95 % interval", "zh": "95% 置信区间"},
+    "plot.partial": {"en": "month still running", "zh": "未完结月份"},
+    "plot.no_data": {"en": "no data", "zh": "无数据"},
+    # funnel
+    "funnel.title": {
+        "en": "Funnel: reached within {window}",
+        "zh": "漏斗：{window}内达成",
+    },
+    "funnel.axis": {
+        "en": "share of those who could reach the stage (%)",
+        "zh": "占可到达该阶段人数的比例（%）",
+    },
+    "funnel.matured": {
+        "en": "observed at least {window}",
+        "zh": "已观察满 {window} 者",
+    },
+    "funnel.within": {
+        "en": "everybody, by Kaplan-Meier",
+        "zh": "全部人（Kaplan-Meier 估计）",
+    },
+    "funnel.traffic": {"en": "{n} people", "zh": "{n} 人"},
+    "funnel.of_traffic": {"en": "of {n} arrivals", "zh": "占 {n} 位访客"},
+    "funnel.of_conversion": {"en": "of {n} buyers", "zh": "占 {n} 位买家"},
+    "funnel.count": {"en": "{reached} of {n}", "zh": "{n} 人中 {reached} 人"},
+    "funnel.too_few": {"en": "{n} observed {window}", "zh": "满 {window} 者 {n} 人"},
+    # loop
+    "loop.title": {"en": "The loop, within {window}", "zh": "自循环（{window}内）"},
+    "loop.of_arrivals": {"en": "of arrivals", "zh": "占访客"},
+    "loop.of_buyers": {"en": "of buyers", "zh": "占买家"},
+    "loop.r": {"en": "R = {r}", "zh": "R = {r}"},
+    "loop.r_meaning": {
+        "en": "new buyers per buyer",
+        "zh": "每位买家带来的新买家",
+    },
+    "loop.gain": {"en": "loop gain", "zh": "闭环增益"},
+    "loop.gain_meaning": {
+        "en": "customers per customer\nfrom outside",
+        "zh": "每位外来客户\n最终带来的客户数",
+    },
+    # self-circulation
+    "circulation.title": {
+        "en": "What carried each month",
+        "zh": "每月订单从何而来",
+    },
+    "circulation.axis": {"en": "share of orders (%)", "zh": "占订单的比例（%）"},
+    "circulation.month": {"en": "month", "zh": "月份"},
+    "circulation.repeat": {"en": "repeat orders", "zh": "复购订单"},
+    "circulation.first": {"en": "first orders, {source}", "zh": "首单：{source}"},
+    "circulation.share_orders": {
+        "en": "self-circulation, orders",
+        "zh": "自循环率（订单）",
+    },
+    "circulation.share_revenue": {
+        "en": "self-circulation, revenue",
+        "zh": "自循环率（收入）",
+    },
+    "circulation.r": {
+        "en": "strength of the loop: R({window}) = {r}",
+        "zh": "循环强度：R（{window}）= {r}",
+    },
+    # reproduction
+    "reproduction.title": {
+        "en": "New buyers brought by one buyer",
+        "zh": "每位买家带来的新买家",
+    },
+    "reproduction.axis": {
+        "en": "new buyers per buyer, M(age)",
+        "zh": "人均带来新买家数 M(a)",
+    },
+    "reproduction.age": {
+        "en": "days since the buyer's first order; n = buyers observed that long",
+        "zh": "距首次下单天数；n = 已观察到该天数的买家数",
+    },
+    "reproduction.curve": {"en": "M(age)", "zh": "M(a)"},
+    "reproduction.naive": {
+        "en": "referrals / buyers (biased low)",
+        "zh": "推荐数 / 买家数（偏低）",
+    },
+    "reproduction.few": {
+        "en": "fewer than {n} buyers at risk",
+        "zh": "可观察买家少于 {n} 人",
+    },
+    # cohorts
+    "cohorts.title": {
+        "en": "Share of each cohort that bought in a later month",
+        "zh": "各首购月客户在之后各月再次购买的比例",
+    },
+    "cohorts.axis": {"en": "share active (%)", "zh": "活跃比例（%）"},
+    "cohorts.age": {
+        "en": "months since the first purchase",
+        "zh": "距首次购买的月数",
+    },
+    "cohorts.cohort": {
+        "en": "month of the first purchase",
+        "zh": "首次购买月份",
+    },
+    "cohorts.size": {"en": "people", "zh": "人数"},
+    # values
+    "value.title": {
+        "en": "Lifetime value of a customer",
+        "zh": "客户终身价值分布",
+    },
+    "value.axis": {"en": "lifetime value ({currency})", "zh": "终身价值（{currency}）"},
+    "value.share": {"en": "share of the group (%)", "zh": "占该组客户的比例（%）"},
+    "value.group": {"en": "{group} (n = {n})", "zh": "{group}（{n} 人）"},
+    "value.source_title": {
+        "en": "Lifetime value per buyer, by source",
+        "zh": "各来源的人均终身价值",
+    },
+    "value.source_axis": {
+        "en": "lifetime value per buyer ({currency})",
+        "zh": "人均终身价值（{currency}）",
+    },
+    "social.title": {
+        "en": "Own and social value, by tenth of customers",
+        "zh": "各十分位客户的自身价值与社交价值",
+    },
+    "social.axis": {"en": "value to date ({currency})", "zh": "至今价值（{currency}）"},
+    "social.decile": {
+        "en": "tenth of customers by total value (1 = top)",
+        "zh": "按总价值排序的十分位（1 = 最高）",
+    },
+    "social.kept": {"en": "own spending kept", "zh": "自身消费（留存部分）"},
+    "social.social": {"en": "social value", "zh": "社交价值"},
+    "social.revenue": {
+        "en": "all own spending",
+        "zh": "自身消费合计",
+    },
+    # referral tree
+    "tree.title": {
+        "en": "Referral tree of {root}: {n} people, {depth} generations",
+        "zh": "{root} 的推荐树：{n} 人，{depth} 代",
+    },
+    "tree.part": {
+        "en": "{shown} people with most descendants of {n}",
+        "zh": "{n} 人中后代最多的 {shown} 人",
+    },
+    "tree.root": {"en": "root", "zh": "起点"},
+    "tree.success": {"en": "brought buyers", "zh": "带来了买家"},
+    "tree.invited": {"en": "referred, nobody bought", "zh": "推荐过，无人购买"},
+    "tree.leaf": {"en": "referred nobody", "zh": "未推荐他人"},
+    # lifetime
+    "lifetime.title": {
+        "en": "{model}: parameters with 95 % intervals",
+        "zh": "{model}：参数与 95% 置信区间",
+    },
+    "lifetime.axis": {
+        "en": "estimate (log scale; time in units of {unit})",
+        "zh": "估计值（对数坐标；时间单位 {unit}）",
+    },
+}
+
+_REPORT: dict[str, dict[str, str]] = {}
+
+TEXTS: dict[str, dict[str, str]] = {**_TERMS, **_PLOTS, **_REPORT}
+"""Every text: key -> language -> sentence with ``{named}`` places."""
+
+
+def text(key: str, lang: Lang = "en", **values: object) -> str:
+    """Return a text of the catalogue in one language, its places filled.
+
+    Parameters
+    ----------
+    key : str
+        A key of `TEXTS`.
+    lang : {"en", "zh"}, optional
+        Language.
+    **values
+        What goes into the ``{named}`` places, formatted by the caller.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SettingError
+        When the language is not one of the two.
+    KeyError
+        When there is no such key, or a place has no value.
+
+    Examples
+    --------
+    >>> text("stage.referral", "zh")
+    '转介绍'
+    >>> text("plot.end", end="2024-12-31")
+    'data to 2024-12-31'
+    """
+    check_choice("lang", lang, ("en", "zh"))
+    return TEXTS[key][lang].format(**values)
+
+
+def places(sentence: str) -> set[str]:
+    """Return the names of the places of a sentence.
+
+    Parameters
+    ----------
+    sentence : str
+        A sentence of the catalogue.
+
+    Returns
+    -------
+    set of str
+
+    Examples
+    --------
+    >>> sorted(places("{reached} of {n}"))
+    ['n', 'reached']
+    """
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}

@@ -1,0 +1,35 @@
+"""What several tests need: no window for plots, one headless browser."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+os.environ["MPLBACKEND"] = "Agg"
+
+
+def missing(component: str, reason: str) -> None:
+    """Skip a test that needs a component; fail where SELFLOOP_REQUIRE names it."""
+    if component in os.environ.get("SELFLOOP_REQUIRE", "").replace(",", " ").split():
+        pytest.fail(f"SELFLOOP_REQUIRE names {component!r}, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """A headless Chromium of the system, driven by playwright."""
+    chromium = next(
+        filter(
+            None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+        ),
+        None,
+    )
+    if chromium is None:
+        missing("browser", "there is no chromium on this machine")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - slow to import
+
+    with sync_playwright() as driver:
+        window = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield window
+        window.close()
