@@ -89,7 +89,7 @@ def roster(
         n_invited=people.n_invited.fill_null(0).cast("int32"),
         n_referred=people.n_referred.fill_null(0).cast("int32"),
         success_at="success_at",
-        success_day=day_number(people.success_at),
+        success_after_day="success_after_day",
     )
 
 
@@ -123,13 +123,18 @@ def _with_links(people: ir.Table, stats: ir.Table, links: Links | None) -> ir.Ta
             n_invited=ibis.literal(0),
             n_referred=ibis.literal(0),
             success_at=ibis.null("timestamp"),
+            success_after_day=ibis.null("int32"),
         )
     firsts = stats.select(referee_no="person_no", bought_at="first_at")
+    owners = stats.select(referrer_no="person_no", own_at="first_at")
     made = links.table.left_join(firsts, "referee_no").drop("referee_no_right")
+    made = made.left_join(owners, "referrer_no").drop("referrer_no_right")
+    after = day_number(made.bought_at) >= day_number(made.own_at)
     outcome = made.group_by(person_no="referrer_no").aggregate(
         n_invited=made.count(),
         n_referred=made.bought_at.count(),
         success_at=made.bought_at.min(),
+        success_after_day=day_number(made.bought_at).min(where=after),
     )
     seen = links.reach.rename(referral_seen_at="seen_at")
     for part in (seen, links.forest, outcome):

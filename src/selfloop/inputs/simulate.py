@@ -168,7 +168,7 @@ def sample_shop() -> Simulation:
     Examples
     --------
     >>> sample_shop().truth.counts["n_people"]
-    3000
+    3031
     """
     return simulate(SAMPLE_VISITORS, seed=SAMPLE_SEED)
 

@@ -86,7 +86,7 @@ def log_likelihood(rows: Rows) -> Objective:
     ...     np.array([0.243, 4.414, 0.793, 2.426])
     ... )
     >>> round(value, 4), gradient.shape
-    (-9.4596, (4,))
+    (-9.4586, (4,))
     """
     x, recency, age = rows.columns
     people = rows.counts

@@ -26,6 +26,7 @@ _LOG_BOUND = 14.0  # parameters lie in exp(-14)..exp(14), with data scaled to ab
 _EDGE = 0.01  # this near to a bound is on it, in logs
 _MAX_LOG_ERROR = 5.0  # a wider standard error of a log leaves four decades open
 _FLAT = 1e-10  # curvature under the noise of numerical differences
+_SHARE = 0.3  # of a unit step along which it is flat, for a parameter to be named
 _STEP = 1e-4  # of the central differences, in logs
 _GRADIENT = 1e-6  # largest gradient of the mean log-likelihood at a maximum
 
@@ -233,9 +234,7 @@ def maximise(
     return _finish(search, theta, names=tuple(names), n_distinct=rows.n_distinct)
 
 
-def rescaled(
-    fit: Fit, *, name: str, factor: float, log_likelihood_shift: float
-) -> Fit:
+def rescaled(fit: Fit, *, name: str, factor: float, log_likelihood_shift: float) -> Fit:
     """Return a fit in another unit of time or money.
 
     Parameters
@@ -271,19 +270,24 @@ def rescaled(
 
 
 class _Search:
-    """The mean loss of an objective in log-parameters, counting evaluations."""
+    """The mean loss of an objective in log-parameters; counts its evaluations."""
 
     def __init__(self, objective: Objective, n_people: float) -> None:
         self.objective = objective
         self.n_people = n_people
         self.n_evaluations = 0
+        self._last: tuple[FloatArray, tuple[float, FloatArray]] | None = None
 
     def loss(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Return minus the mean log-likelihood and its gradient in logs."""
+        if self._last is not None and np.array_equal(theta, self._last[0]):
+            return self._last[1]
         self.n_evaluations += 1
         params = np.exp(theta)
         value, gradient = self.objective(params)
-        return -value / self.n_people, -gradient * params / self.n_people
+        result = (-value / self.n_people, -gradient * params / self.n_people)
+        self._last = (theta.copy(), result)
+        return result
 
     def slope(self, theta: FloatArray) -> float:
         """Return the largest derivative that a step within the bounds could use."""
@@ -314,9 +318,13 @@ def _descend(
     bounds: Sequence[tuple[float, float]] | None,
 ) -> FloatArray:
     """Run L-BFGS-B; whether it ended well is judged by the gradient, not by it."""
-    options = {"ftol": 1e-15, "gtol": 1e-8, "maxiter": 1000, "maxfun": 2000}
     found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"ftol": 1e-15, "gtol": 1e-8, "maxiter": 1000, "maxfun": 2000},
     )
     return np.asarray(found.x, dtype=np.float64)
 
@@ -366,11 +374,11 @@ def _finish(
     search: _Search, theta: FloatArray, *, names: tuple[str, ...], n_distinct: int
 ) -> Fit:
     """Polish a maximum with one Newton step and attach its covariance."""
+    slope, downhill = search.slope(theta), search.loss(theta)[1]
     hessian = search.curvature(theta)
     at_bound = _undetermined(theta, hessian, names=names, n_people=search.n_people)
-    slope = search.slope(theta)
     if not at_bound:
-        better = theta - np.linalg.solve(hessian, search.loss(theta)[1])
+        better = theta - np.linalg.solve(hessian, downhill)
         if search.is_maximum(better) and search.slope(better) < slope:
             theta, slope = better, search.slope(better)
     params = np.exp(theta)
@@ -398,7 +406,7 @@ def _undetermined(
     values, vectors = np.linalg.eigh(hessian)
     flat = values <= _FLAT
     if flat.any():
-        flagged |= np.any(np.abs(vectors[:, flat]) > 0.5, axis=1)
+        flagged |= np.any(np.abs(vectors[:, flat]) > _SHARE, axis=1)
     else:
         spread = np.sqrt(np.diag(np.linalg.inv(hessian)) / n_people)
         flagged |= spread > _MAX_LOG_ERROR

@@ -96,6 +96,30 @@ def generations(
     return distance, ancestor
 
 
+def by_generation(generation: IntArray) -> npt.NDArray[np.int64]:
+    """Put people in order of their generation, roots first.
+
+    Parameters
+    ----------
+    generation : ndarray of int, shape (n,)
+        Links to the root (see `generations`).
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Numbers of the people; those of one generation in ascending order.
+
+    Examples
+    --------
+    >>> by_generation(np.array([1, 0, 2, 0]))
+    array([1, 3, 0, 2])
+    """
+    if generation.size and generation.max() <= np.iinfo(np.int16).max:
+        # 16 bits sort by radix, several times faster than by comparison.
+        generation = generation.astype(np.int16)
+    return np.argsort(generation, kind="stable")
+
+
 def break_rings(
     parent: IntArray, time: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
@@ -391,8 +415,7 @@ def _gather(
     if deepest > MAX_LEVELS:
         _gather_doubling(gathered, parent, combine)
         return gathered
-    # int16 sorts by radix, several times faster than by comparison.
-    order = np.argsort(generation.astype(np.int16), kind="stable")
+    order = by_generation(generation)
     start = np.searchsorted(generation[order], np.arange(deepest + 2))
     for level in range(deepest, 0, -1):
         people = order[start[level] : start[level + 1]]

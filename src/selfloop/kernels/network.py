@@ -14,7 +14,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve_triangular
 
-from selfloop.kernels.forest import generations
+from selfloop.kernels.forest import by_generation, generations
 
 IntArray = npt.NDArray[np.integer[Any]]
 FloatArray = npt.NDArray[np.float64]
@@ -123,7 +123,7 @@ def topological_order(
         parent = np.full(n_people, -1, dtype=np.int32)
         parent[referee] = referrer
         generation, _ = generations(parent)
-        return np.argsort(generation, kind="stable")
+        return by_generation(generation)
     layers = _peel(referrer, referee, n_waiting=n_referrers)
     order = np.concatenate([np.empty(0, dtype=np.int64), *layers])
     if order.size < n_people:

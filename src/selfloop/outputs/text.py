@@ -1,5 +1,7 @@
 """Every sentence that people read in plots and reports, in English and Chinese."""
 
+import tomllib
+from importlib.resources import files
 from string import Formatter
 from typing import Literal
 
@@ -177,7 +179,10 @@ _PLOTS: dict[str, dict[str, str]] = {
     },
 }
 
-_REPORT: dict[str, dict[str, str]] = {}
+# The words of the report are many and hold no code: a file of their own.
+_REPORT: dict[str, dict[str, str]] = tomllib.loads(
+    files("selfloop.outputs").joinpath("report_texts.toml").read_text("utf-8")
+)
 
 TEXTS: dict[str, dict[str, str]] = {**_TERMS, **_PLOTS, **_REPORT}
 """Every text: key -> language -> sentence with ``{named}`` places."""

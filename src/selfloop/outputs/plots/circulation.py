@@ -13,6 +13,7 @@ from selfloop.outputs.plots.style import (
     Pen,
     clean,
     drawing,
+    floats,
     interval,
     percent_axis,
 )
@@ -68,7 +69,7 @@ def plot_self_circulation(
 def _draw_parts(pen: Pen, months: pd.DataFrame) -> None:
     """Stack the orders of each month by origin, to a height of one."""
     place = np.arange(len(months))
-    total = months["n_orders"].to_numpy(dtype=float)
+    total = floats(months, "n_orders")
     total[total == 0] = np.nan
     base = np.zeros(len(months))
     partial = (months["status"] == "partial").to_numpy(dtype=bool)
@@ -77,7 +78,7 @@ def _draw_parts(pen: Pen, months: pd.DataFrame) -> None:
         label = pen.say("circulation.first", source=pen.say(f"source.{source}"))
         parts.append((f"n_first_{source}", label, SOURCE_COLOURS[source]))
     for column, label, colour in parts:
-        height = np.nan_to_num(months[column].to_numpy(dtype=float) / total)
+        height = np.nan_to_num(floats(months, column) / total)
         if not height.any():
             continue
         bars = pen.ax.bar(
@@ -96,7 +97,7 @@ def _draw_shares(pen: Pen, months: pd.DataFrame) -> None:
     place = np.arange(len(months))
     for of, line, marker in (("orders", "-", "o"), ("revenue", "--", "s")):
         pen.ax.plot(
-            place, months[f"share_{of}"].astype(float), linestyle=line, marker=marker,
+            place, floats(months, f"share_{of}"), linestyle=line, marker=marker,
             color=ink, markersize=4, linewidth=1.3, markeredgecolor=ink,
             markerfacecolor=pen.ax.get_facecolor(),
             label=pen.say(f"circulation.share_{of}"),

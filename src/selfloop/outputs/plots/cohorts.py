@@ -1,5 +1,7 @@
 """The cohort triangle as a picture."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -7,16 +9,18 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from selfloop.core.display import format_value
-from selfloop.measures.cohorts import Cohorts
 from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing
 from selfloop.outputs.text import Lang
+
+if TYPE_CHECKING:
+    from selfloop.measures.cohorts import Cohorts
 
 _MAX_WRITTEN = 18
 _STEP = 0.05
 
 
 def plot_cohorts(
-    cohorts: Cohorts, ax: Axes | None = None, *, lang: Lang = "en"
+    cohorts: "Cohorts", ax: Axes | None = None, *, lang: Lang = "en"
 ) -> Axes:
     """Draw which share of each cohort bought in each later month.
 
@@ -99,9 +103,10 @@ def _draw_cells(pen: Pen, shares: np.ndarray, partial: set[tuple[int, int]]) -> 
                 )
             )  # fmt: skip
         if written:
+            ink = "white" if shares[i, j] > top / 3 else "#16202c"
             ax.text(
                 j + 1, i, f"{shares[i, j] * 100:.0f}", ha="center", va="center",
-                fontsize="small", color="white" if shares[i, j] > top / 3 else "#16202c",
+                fontsize="small", color=ink,
             )  # fmt: skip
     bar = ax.figure.colorbar(mesh, ax=ax, fraction=0.04, pad=0.02)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:g}"))

@@ -1,7 +1,7 @@
 """The funnel as a picture."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
 from selfloop.core.errors import SettingError
-from selfloop.measures.funnel import Funnel
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -19,12 +18,15 @@ from selfloop.outputs.plots.style import (
 )
 from selfloop.outputs.text import Lang
 
+if TYPE_CHECKING:
+    from selfloop.measures.funnel import Funnel
+
 _BRANCHES = ("conversion", "repurchase", "referral")
 _MAX_SEGMENTS = 12
 
 
 def plot_funnel(
-    funnel: Funnel,
+    funnel: "Funnel",
     ax: Axes | None = None,
     *,
     window_days: int = 90,
@@ -67,9 +69,7 @@ def plot_funnel(
             _draw_stages(pen, funnel.stages, windows)
         else:
             _draw_segments(pen, windows, segments)
-        pen.title(
-            pen.say("funnel.title", window=pen.days(window_days)), funnel.end
-        )
+        pen.title(pen.say("funnel.title", window=pen.days(window_days)), funnel.end)
         pen.ax.set_xlabel(pen.say("funnel.axis"))
         pen.ax.set_xlim(0, 1)
         pen.ax.invert_yaxis()
@@ -115,14 +115,16 @@ def _draw_segments(pen: Pen, windows: pd.DataFrame, segments: Sequence[str]) -> 
     labels = []
     position = 0.0
     for stage in _BRANCHES:
-        found = windows[windows["stage"] == stage].set_index("segment")
+        found = windows[windows["stage"] == stage]
         pen.ax.text(
             0.005, position, pen.say(f"stage.{stage}"), va="center", fontweight="bold"
         )  # fmt: skip
-        for segment in (s for s in segments if s in found.index):
-            position += 1
-            labels.append((position, pen.segment(segment)))
-            _draw_row(pen, position, found.loc[segment], stage)
+        for segment in segments:
+            rows = found[found["segment"] == segment]
+            if len(rows):
+                position += 1
+                labels.append((position, pen.segment(segment)))
+                _draw_row(pen, position, rows.iloc[0], stage)
         position += 1
     _set_labels(pen.ax, labels)
 

@@ -1,6 +1,6 @@
 """The loop of four stages as a picture."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,36 +8,39 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from selfloop.core.display import format_value
-from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing, interval
+from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing
 from selfloop.outputs.text import Lang
 
 if TYPE_CHECKING:
     from selfloop.measures.analyze import Analysis
+    from selfloop.measures.loop import SelfLoop
 
-_NODE = 0.34
+_RADIUS = 0.36
 
 
 class _Arrow(NamedTuple):
-    """One arrow of the loop: its ends, its bend, its words and where they stand."""
+    """One arrow: ends, the stage of its colour, its bend, where its words stand."""
 
     start: str
     stop: str
+    stage: str
     bend: float
     label: tuple[float, float]
 
 
 _PLACES = {
-    "traffic": (0.0, 1.15),
-    "conversion": (1.3, 0.0),
-    "repurchase": (0.0, -1.15),
-    "referral": (-1.3, 0.0),
+    "traffic": (0.0, 1.2),
+    "conversion": (1.35, 0.0),
+    "repurchase": (0.0, -1.2),
+    "referral": (-1.35, 0.0),
 }
 _ARROWS = {
-    "conversion": _Arrow("traffic", "conversion", -0.28, (1.06, 0.86)),
-    "repurchase": _Arrow("conversion", "repurchase", -0.28, (1.06, -0.86)),
-    "referral": _Arrow("conversion", "referral", 0.0, (0.0, -0.14)),
-    "return": _Arrow("referral", "traffic", -0.28, (-1.06, 0.86)),
+    "conversion": _Arrow("traffic", "conversion", "conversion", -0.25, (1.06, 1.0)),
+    "repurchase": _Arrow("conversion", "repurchase", "repurchase", -0.25, (1.06, -0.8)),
+    "referral": _Arrow("conversion", "referral", "referral", 0.0, (0.0, -0.16)),
+    "traffic": _Arrow("referral", "traffic", "referral", -0.25, (-1.06, 1.0)),
 }
+"""The way into each stage; the way into traffic is the return."""
 
 
 def plot_loop(
@@ -78,86 +81,95 @@ def plot_loop(
         pen.ax.set_aspect("equal")
         pen.ax.set_axis_off()
         stages = analysis.funnel.stages.drop_duplicates("stage").set_index("stage")
-        for stage in _PLACES:
-            _draw_node(pen, stage, stages)
+        nodes = {stage: _draw_node(pen, stage, stages) for stage in _PLACES}
         windows = analysis.funnel.windows
         windows = windows[windows["window_days"] == window_days]
-        windows = windows.drop_duplicates("stage").set_index("stage")
+        windows = windows.drop_duplicates("stage")
         for stage in ("conversion", "repurchase", "referral"):
-            row = windows.loc[stage] if stage in windows.index else None
-            _draw_rate(pen, stage, row)
-        _draw_return(pen, analysis, window_days)
+            words, note = _rate(pen, stage, windows)
+            _draw_arrow(pen, _ARROWS[stage], nodes, words, note)
+        words, note = _strength(pen, analysis.loop, window_days)
+        _draw_arrow(pen, _ARROWS["traffic"], nodes, words, note)
+        _draw_gain(pen, analysis.loop)
         return pen.ax
 
 
-def _draw_node(pen: Pen, stage: str, stages: pd.DataFrame) -> None:
+def _draw_node(pen: Pen, stage: str, stages: pd.DataFrame) -> Circle:
     """Draw the circle of a stage with its name and its people."""
     ax, (x, y), colour = pen.ax, _PLACES[stage], STAGE_COLOURS[stage]
-    ax.add_patch(
-        Circle((x, y), _NODE, facecolor=ax.get_facecolor(), edgecolor=colour, lw=3)
+    circle = Circle(
+        (x, y), _RADIUS, facecolor=ax.get_facecolor(), edgecolor=colour, linewidth=3
     )
-    known = stage in stages.index
-    n_people = stages.loc[stage, "n_reached"] if known else None
-    ax.text(
-        x, y + 0.09, pen.say(f"stage.{stage}"), ha="center", va="center",
-        fontsize="medium",
-    )  # fmt: skip
+    ax.add_patch(circle)
+    n_people = stages.loc[stage, "n_reached"] if stage in stages.index else None
+    ax.text(x, y + 0.1, pen.say(f"stage.{stage}"), ha="center", va="center")
     ax.text(
         x, y - 0.11, format_value(n_people, "int"), ha="center", va="center",
         fontsize="large", fontweight="bold",
     )  # fmt: skip
+    return circle
 
 
-def _draw_arrow(pen: Pen, name: str, colour: str, words: str, note: str) -> None:
+def _draw_arrow(
+    pen: Pen, arrow: _Arrow, nodes: dict[str, Circle], words: str, note: str
+) -> None:
     """Draw one arrow between two circles and write its words."""
-    arrow = _ARROWS[name]
-    start, stop = np.array(_PLACES[arrow.start]), np.array(_PLACES[arrow.stop])
     pen.ax.add_patch(
         FancyArrowPatch(
-            tuple(start), tuple(stop), connectionstyle=f"arc3,rad={arrow.bend}",
-            arrowstyle="-|>", mutation_scale=20, linewidth=2.4, color=colour,
-            shrinkA=_shrink(pen), shrinkB=_shrink(pen),
+            _PLACES[arrow.start], _PLACES[arrow.stop], patchA=nodes[arrow.start],
+            patchB=nodes[arrow.stop], connectionstyle=f"arc3,rad={arrow.bend}",
+            arrowstyle="-|>", mutation_scale=20, linewidth=2.4, shrinkA=3, shrinkB=3,
+            color=STAGE_COLOURS[arrow.stage],
         )
     )  # fmt: skip
     x, y = arrow.label
     side = "center" if x == 0 else "left" if x > 0 else "right"
+    pen.ax.text(x, y, words, ha=side, va="center", fontweight="bold")
     pen.ax.text(
-        x, y, words, ha=side, va="center", fontweight="bold", fontsize="medium"
-    )
-    pen.ax.text(x, y - 0.17, note, ha=side, va="center", fontsize="small", alpha=0.8)
+        x, y - 0.11, note, ha=side, va="top", fontsize="small", alpha=0.8,
+        linespacing=1.3,
+    )  # fmt: skip
 
 
-def _shrink(pen: Pen) -> float:
-    """Return the radius of a circle in points, so that arrows end at its edge."""
-    return 5
+def _rate(pen: Pen, stage: str, windows: pd.DataFrame) -> tuple[str, str]:
+    """Write the share of people who went on to a stage, and its interval."""
+    of = pen.say("loop.of_arrivals" if stage == "conversion" else "loop.of_buyers")
+    rows = windows[(windows["stage"] == stage) & windows["share_matured"].notna()]
+    if rows.empty:
+        return format_value(None), of
+    row = rows.iloc[0]
+    low, high = row["share_matured_low"] * 100, row["share_matured_high"] * 100
+    return format_value(row["share_matured"], "share"), f"{of}\n[{low:.1f}, {high:.1f}]"
 
 
-def _draw_rate(pen: Pen, stage: str, row: "pd.Series[Any] | None") -> None:
-    """Draw the arrow into a stage with the share of people who went on."""
-    of = "arrivals" if stage == "conversion" else "buyers"
-    words, note = format_value(None), pen.say(f"loop.of_{of}")
-    if row is not None and not pd.isna(row["share_matured"]):
-        words = format_value(row["share_matured"], "share")
-        low, high = row["share_matured_low"] * 100, row["share_matured_high"] * 100
-        note = f"{note} [{low:.1f}, {high:.1f}]"
-    _draw_arrow(pen, stage, STAGE_COLOURS[stage], words, note)
-
-
-def _draw_return(pen: Pen, analysis: "Analysis", window_days: int) -> None:
-    """Draw the way back with R, and what the loop makes of one customer."""
-    loop = analysis.loop
+def _strength(pen: Pen, loop: "SelfLoop", window_days: int) -> tuple[str, str]:
+    """Write R with its interval."""
+    meaning = pen.say("loop.r_meaning")
     rows = loop.reproduction
     rows = rows[(rows["horizon_days"] == window_days) & rows["r"].notna()]
-    r, note = format_value(None), pen.say("loop.r_meaning")
-    if len(rows):
-        row = rows.iloc[0]
-        r = f"{row['r']:.2f}"
-        note = f"{note} [{row['r_low']:.2f}, {row['r_high']:.2f}]"
-    _draw_arrow(pen, "return", STAGE_COLOURS["referral"], pen.say("loop.r", r=r), note)
-    gain = format_value(None)
-    if loop.multiplier is not None and np.isfinite(loop.multiplier):
-        gain = interval(loop.multiplier, loop.multiplier_low, loop.multiplier_high)
+    if rows.empty:
+        return pen.say("loop.r", r=format_value(None)), meaning
+    row = rows.iloc[0]
+    note = f"{meaning}\n[{row['r_low']:.2f}, {row['r_high']:.2f}]"
+    return pen.say("loop.r", r=f"{row['r']:.2f}"), note
+
+
+def _draw_gain(pen: Pen, loop: "SelfLoop") -> None:
+    """Write in the middle what the loop makes of one customer from outside."""
+    value = loop.multiplier
+    known = value is not None and np.isfinite(value)
+    words = f"×{value:.2f}" if known else format_value(None)
+    note = pen.say("loop.gain_meaning")
+    if known:
+        note += f" [{loop.multiplier_low:.2f}, {loop.multiplier_high:.2f}]"
     pen.ax.text(
-        0, 0.52, pen.say("loop.gain"), ha="center", va="center", fontsize="small",
-        alpha=0.8,
+        0, 0.66, pen.say("loop.gain"), ha="center", va="center", fontsize="small"
+    )
+    pen.ax.text(
+        0, 0.46, words, ha="center", va="center", fontsize="xx-large",
+        fontweight="bold",
+    )  # fmt: skip
+    pen.ax.text(
+        0, 0.34, note, ha="center", va="top", fontsize="small", alpha=0.8,
+        linespacing=1.3,
     )  # fmt: skip

@@ -1,17 +1,29 @@
 """How many new buyers one buyer brings, by age, as a picture."""
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
 from selfloop.core.settings import MIN_AT_RISK
-from selfloop.measures.loop import SelfLoop
-from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, clean, drawing, interval
+from selfloop.outputs.plots.style import (
+    STAGE_COLOURS,
+    Pen,
+    clean,
+    drawing,
+    floats,
+    interval,
+)
 from selfloop.outputs.text import Lang
+
+if TYPE_CHECKING:
+    from selfloop.measures.loop import SelfLoop
 
 
 def plot_reproduction(
-    loop: SelfLoop, ax: Axes | None = None, *, lang: Lang = "en"
+    loop: "SelfLoop", ax: Axes | None = None, *, lang: Lang = "en"
 ) -> Axes:
     """Draw the mean number of buyers a buyer has brought by each age.
 
@@ -48,22 +60,22 @@ def _draw_curve(pen: Pen, curve: pd.DataFrame) -> None:
     """Draw M(age) with its band."""
     if curve.empty:
         return
-    age, r = curve["age_days"].astype(float), curve["r"].astype(float)
-    low, high = curve["r_low"].astype(float), curve["r_high"].astype(float)
+    age, r = floats(curve, "age_days"), floats(curve, "r")
     colour = STAGE_COLOURS["referral"]
-    enough = curve["n_at_risk"] >= MIN_AT_RISK
+    enough = floats(curve, "n_at_risk") >= MIN_AT_RISK
     pen.ax.fill_between(
-        age, low, high, where=enough, step="post", color=colour, alpha=0.18,
-        linewidth=0, label=pen.say("plot.interval"),
+        age, floats(curve, "r_low"), floats(curve, "r_high"), where=enough.tolist(),
+        step="post", color=colour, alpha=0.18, linewidth=0,
+        label=pen.say("plot.interval"),
     )  # fmt: skip
     pen.ax.step(
-        age, r.where(enough), where="post", color=colour,
+        age, np.where(enough, r, np.nan), where="post", color=colour,
         label=pen.say("reproduction.curve"),
     )  # fmt: skip
     if not enough.all():
         pen.ax.step(
-            age, r.mask(enough), where="post", color=colour, linestyle=":",
-            label=pen.say("reproduction.few", n=MIN_AT_RISK),
+            age, np.where(enough, np.nan, r), where="post", color=colour,
+            linestyle=":", label=pen.say("reproduction.few", n=MIN_AT_RISK),
         )  # fmt: skip
 
 
@@ -71,24 +83,29 @@ def _draw_horizons(pen: Pen, reproduction: pd.DataFrame) -> None:
     """Mark R(H), the naive ratio and the number observed at each horizon."""
     ax = pen.ax
     ink = ax.xaxis.label.get_color()
-    shown = reproduction[reproduction["r"].notna()]
-    for row in shown.itertuples():
-        ax.errorbar(
-            row.horizon_days, row.r, [[row.r - row.r_low], [row.r_high - row.r]],
-            color=ink, marker="o", markersize=5, capsize=3, linewidth=1,
-        )  # fmt: skip
+    horizon, r = floats(reproduction, "horizon_days"), floats(reproduction, "r")
+    low, high = floats(reproduction, "r_low"), floats(reproduction, "r_high")
+    naive = floats(reproduction, "k_naive")
+    known = np.isfinite(r)
+    ax.errorbar(
+        horizon[known], r[known], [(r - low)[known], (high - r)[known]], color=ink,
+        marker="o", markersize=5, capsize=3, linewidth=1, linestyle="",
+    )  # fmt: skip
+    for x, value, a, b in zip(
+        horizon[known], r[known], low[known], high[known], strict=True
+    ):
         ax.annotate(
-            interval(row.r, row.r_low, row.r_high), (row.horizon_days, row.r_high),
-            (0, 5), textcoords="offset points", ha="center", fontsize="small",
+            interval(value, a, b), (x, b if b == b else value), (0, 5),
+            textcoords="offset points", ha="center", fontsize="small",
         )  # fmt: skip
-    if len(shown):
+    if known.any():
         ax.plot(
-            shown["horizon_days"], shown["k_naive"].astype(float), linestyle="",
-            marker="o", markersize=5, markerfacecolor="none", markeredgecolor=ink,
+            horizon[known], naive[known], linestyle="", marker="o", markersize=5,
+            markerfacecolor="none", markeredgecolor=ink,
             label=pen.say("reproduction.naive"),
         )  # fmt: skip
     ticks = [
-        f"{row.horizon_days:g}\nn={format_value(row.n_observed, 'int')}"
-        for row in reproduction.itertuples()
+        f"{x:g}\nn={format_value(n, 'int')}"
+        for x, n in zip(horizon, reproduction["n_observed"], strict=True)
     ]
-    ax.set_xticks(reproduction["horizon_days"].astype(float), ticks)
+    ax.set_xticks(horizon, ticks)

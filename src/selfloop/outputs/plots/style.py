@@ -8,8 +8,11 @@ from datetime import date
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
 from selfloop.outputs.plots.fonts import (
@@ -133,6 +136,11 @@ def money_axis(ax: Axes, *, axis: str = "y") -> None:
     """Write money with thousands separated."""
     chosen = ax.xaxis if axis == "x" else ax.yaxis
     chosen.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
+
+
+def floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """Return a column as numbers to draw, NaN where it is missing."""
+    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def interval(value: float, low: float, high: float, digits: int = 2) -> str:

@@ -1,0 +1,273 @@
+"""One referral tree as a picture, from five people to a million."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.legend_handler import HandlerPathCollection
+from matplotlib.path import Path
+from numpy.typing import NDArray
+
+from selfloop.core.display import format_value
+from selfloop.core.errors import SettingError
+from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing, floats
+from selfloop.outputs.text import Lang
+
+if TYPE_CHECKING:
+    from selfloop.measures.referral import ReferralNetwork
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+_MAX_PEOPLE = 1500
+_MAX_LAYERED_LEAVES = 24
+_MAX_NAMED = 60
+_N_BEST_NAMED = 6
+_COLUMNS = ("person_id", "referrer_id", "generation", "n_invited", "n_referred",
+            "reach", "subtree_depth")  # fmt: skip
+
+
+class Layout(NamedTuple):
+    """Where the people of a tree stand.
+
+    Parameters
+    ----------
+    x, y : ndarray of float
+        Places, one for each person.
+    angle : ndarray of float or None
+        Direction from the root in radians, or None for a layered layout.
+    """
+
+    x: Floats
+    y: Floats
+    angle: Floats | None
+
+
+def plot_referral_tree(
+    network: "ReferralNetwork",
+    ax: Axes | None = None,
+    *,
+    root_id: str | None = None,
+    lang: Lang = "en",
+) -> Axes:
+    """Draw who brought whom in one referral tree.
+
+    Parameters
+    ----------
+    network : ReferralNetwork
+        From `selfloop.referral_network`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    root_id : str, optional
+        The person the tree starts with; the largest tree by default.
+    lang : {"en", "zh"}, optional
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        From left to right for narrow trees, in rings around the root for others;
+        the size of a dot grows with the number of descendants. Of trees with more
+        than 1,500 people, those with most descendants are drawn, and the title says
+        so.
+
+    Raises
+    ------
+    SettingError
+        When nobody has that id, or the person was brought by somebody.
+    """
+    if root_id is None and len(network.trees):
+        root_id = str(network.trees["root_id"].iloc[0])
+    with drawing(ax, lang, size=(7.2, 6.4)) as pen:
+        pen.ax.set_axis_off()
+        if root_id is None:
+            words = pen.say("plot.no_data")
+            pen.ax.text(0.5, 0.5, words, ha="center", transform=pen.ax.transAxes)
+            return pen.ax
+        people, n_people = _read_tree(network, root_id)
+        parent = _parents(people)
+        layout = lay_out(parent)
+        _draw_links(pen.ax, parent, layout)
+        _draw_people(pen, people, parent, layout)
+        _draw_names(pen, people, parent, layout)
+        depth = format_value(people["subtree_depth"].iloc[0], "int")
+        words = pen.say(
+            "tree.title", root=pen.name(root_id), depth=depth,
+            n=format_value(n_people, "int"),
+        )  # fmt: skip
+        if n_people > len(people):
+            shown = format_value(len(people), "int")
+            words += f"\n{pen.say('tree.part', shown=shown)}"
+        pen.title(words, network.end)
+        return pen.ax
+
+
+def _read_tree(network: "ReferralNetwork", root_id: str) -> tuple[pd.DataFrame, int]:
+    """Read the people of a tree, the root first, and count all of them.
+
+    A person has more descendants than any of them has, so the people with most
+    descendants always hang together.
+    """
+    everybody = network.people
+    person = everybody.filter(everybody.person_id == root_id).select("root_id")
+    found = person.to_pandas()["root_id"]
+    if found.empty:
+        raise SettingError(f"root_id must be in the referral network; got {root_id!r}")
+    if found.iloc[0] != root_id:
+        raise SettingError(
+            f"root_id must be somebody whom nobody brought; {root_id!r} belongs to "
+            f"the tree of {found.iloc[0]!r}"
+        )
+    tree = everybody.filter(everybody.root_id == root_id)
+    n_people = int(tree.count().to_pandas())
+    largest = tree.order_by(tree.reach.desc(), "generation", "person_id")
+    people = largest.limit(_MAX_PEOPLE).select(*_COLUMNS).to_pandas()
+    order = ["generation", "reach", "person_id"]
+    people = people.sort_values(order, ascending=[True, False, True])
+    return people.reset_index(drop=True), n_people
+
+
+def _parents(people: pd.DataFrame) -> Ints:
+    """Return the row of each person's referrer; -1 for the root."""
+    rows = pd.Series(np.arange(len(people)), index=people["person_id"])
+    parent = people["referrer_id"].map(rows)
+    return parent.fillna(-1).to_numpy(dtype=np.intp)
+
+
+def lay_out(parent: Ints) -> Layout:
+    """Return where the people of a tree stand; parents come before children.
+
+    Parameters
+    ----------
+    parent : ndarray of int
+        Row of the parent of each row, smaller than the row itself; -1 for row 0.
+
+    Returns
+    -------
+    Layout
+        Layered for up to 24 leaves: x is the generation, y the middle of the leaves
+        below. Rings for more: a person has a sector as wide as its leaves.
+
+    Examples
+    --------
+    >>> layout = lay_out(np.array([-1, 0, 0]))
+    >>> layout.x.tolist(), layout.y.tolist()
+    ([0.0, 1.0, 1.0], [1.0, 0.5, 1.5])
+    """
+    n = len(parent)
+    generation = np.zeros(n)
+    leaves = np.zeros(n)
+    is_leaf = np.bincount(parent[1:], minlength=n) == 0
+    for row in range(1, n):
+        generation[row] = generation[parent[row]] + 1
+    for row in range(n - 1, -1, -1):
+        leaves[row] += is_leaf[row]
+        if row:
+            leaves[parent[row]] += leaves[row]
+    start = np.zeros(n)
+    used = np.zeros(n)
+    for row in range(1, n):
+        start[row] = start[parent[row]] + used[parent[row]]
+        used[parent[row]] += leaves[row]
+    middle = start + leaves / 2
+    if leaves[0] <= _MAX_LAYERED_LEAVES:
+        return Layout(generation, middle, None)
+    angle = middle / leaves[0] * 2 * np.pi
+    return Layout(generation * np.cos(angle), generation * np.sin(angle), angle)
+
+
+def _draw_links(ax: Axes, parent: Ints, layout: Layout) -> None:
+    """Draw the links, bent so that they leave along the rings."""
+    x, y, angle = layout
+    links = []
+    for child in range(1, len(parent)):
+        up = parent[child]
+        if angle is None:
+            half = (x[up] + x[child]) / 2
+            bends = [(half, y[up]), (half, y[child])]
+        else:
+            radius = (np.hypot(x[up], y[up]) + np.hypot(x[child], y[child])) / 2
+            first = angle[up] if up else angle[child]
+            bends = [
+                (radius * np.cos(a), radius * np.sin(a)) for a in (first, angle[child])
+            ]
+        points = [(x[up], y[up]), *bends, (x[child], y[child])]
+        links.append(Path(points, [Path.MOVETO, *[Path.CURVE4] * 3]))
+    width = 1.1 if len(parent) <= _MAX_NAMED else 0.5
+    ax.add_collection(
+        PathCollection(
+            links, facecolor="none", edgecolor=STAGE_COLOURS["traffic"], alpha=0.55,
+            linewidth=width, zorder=1,
+        )
+    )  # fmt: skip
+
+
+def _draw_people(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -> None:
+    """Draw the dots: orange for those who brought buyers, larger with descendants."""
+    ax = pen.ax
+    base = 26 if len(parent) <= _MAX_NAMED else max(3, 2600 / len(parent))
+    reach = floats(people, "reach")
+    size = base * (1 + 2.2 * np.sqrt(reach) / max(1.0, np.sqrt(reach.max() / 4)))
+    brought = floats(people, "n_referred") > 0
+    invited = ~brought & (floats(people, "n_invited") > 0)
+    face, orange = ax.figure.get_facecolor(), STAGE_COLOURS["referral"]
+    kinds = (
+        ("tree.leaf", ~brought & ~invited, STAGE_COLOURS["traffic"], "none"),
+        ("tree.invited", invited, face, orange),
+        ("tree.success", brought, orange, "none"),
+    )
+    for key, chosen, colour, edge in kinds:
+        if chosen.any():
+            ax.scatter(
+                layout.x[chosen], layout.y[chosen], size[chosen], color=colour,
+                edgecolor=edge, linewidth=1, label=pen.say(key), zorder=2,
+            )  # fmt: skip
+    ax.scatter(
+        layout.x[:1], layout.y[:1], size[:1] + 40, facecolor="none", linewidth=1.5,
+        edgecolor=STAGE_COLOURS["traffic"], label=pen.say("tree.root"), zorder=3,
+    )  # fmt: skip
+    if layout.angle is not None:
+        ax.set_aspect("equal")
+    ax.margins(0.12)
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False,
+        fontsize="small",
+        handler_map={PathCollection: HandlerPathCollection(sizes=[34])},
+    )  # fmt: skip
+
+
+def _draw_names(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -> None:
+    """Write all names of a small tree, or those with most descendants."""
+    n = len(parent)
+    named = np.arange(n)
+    if n > _MAX_NAMED:
+        named = np.argsort(-people["reach"].to_numpy(), kind="stable")[:_N_BEST_NAMED]
+    is_leaf = np.bincount(parent[1:], minlength=n) == 0
+    box: dict[str, Any] = {
+        "boxstyle": "round,pad=0.15", "linewidth": 0, "alpha": 0.75,
+        "facecolor": pen.ax.figure.get_facecolor(),
+    }  # fmt: skip
+    for row in named:
+        words = pen.name(people["person_id"].iloc[row])
+        spot = (layout.x[row], layout.y[row])
+        turn, side, shift = 0.0, "left", (8.0, 0.0)
+        if not is_leaf[row]:
+            side, shift = "center", (0.0, 11.0)
+        elif layout.angle is not None:
+            turn, side, shift = _outward(layout.angle[row])
+        pen.ax.annotate(
+            words, spot, shift, textcoords="offset points", ha=side, va="center",
+            rotation=turn, rotation_mode="anchor", fontsize="x-small",
+            bbox=None if is_leaf[row] else box, zorder=4,
+        )  # fmt: skip
+
+
+def _outward(angle: float) -> tuple[float, str, tuple[float, float]]:
+    """Return the turn, side and shift of a name that points away from the root."""
+    degrees = float(np.degrees(angle))
+    shift = (8 * float(np.cos(angle)), 8 * float(np.sin(angle)))
+    if 90 < degrees < 270:
+        return degrees - 180, "right", shift
+    return degrees, "left", shift

@@ -1,0 +1,81 @@
+"""The two languages of a page: one text in English, in Chinese, or in both."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup, escape
+
+from selfloop.outputs.text import TEXTS, Lang, text
+
+PageLang = Literal["both", "en", "zh"]
+
+_STRONG = re.compile(r"\*\*(.+?)\*\*")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Says texts of the catalogue in the languages of a page.
+
+    Parameters
+    ----------
+    lang : {"both", "en", "zh"}
+        With ``"both"`` each text is there twice, and the switch of the page hides
+        one of them.
+    """
+
+    lang: PageLang
+
+    @property
+    def langs(self) -> tuple[Lang, ...]:
+        """The languages of the page, English first."""
+        return ("en", "zh") if self.lang == "both" else (self.lang,)
+
+    @property
+    def root(self) -> str:
+        """The language code of the page as a whole."""
+        return "zh-Hans" if self.lang == "zh" else "en"
+
+    def say(self, key: str, **values: object) -> Markup:
+        """Return a text inside a line: ``English / 中文``."""
+        return self._joined(key, values, Markup('<span class="sep"> / </span>'))
+
+    def head(self, key: str, **values: object) -> Markup:
+        """Return a heading: ``English 中文``."""
+        return self._joined(key, values, Markup(" "))
+
+    def block(self, key: str, **values: object) -> Markup:
+        """Return a paragraph for each language."""
+        return Markup("").join(
+            Markup("<p{}>{}</p>").format(self._mark(lang), self._one(key, lang, values))
+            for lang in self.langs
+        )
+
+    def plain(self, key: str, **values: object) -> str:
+        """Return a text without marks, for titles and labels that are read out."""
+        return " · ".join(dict.fromkeys(text(key, x, **values) for x in self.langs))
+
+    def known(self, key: str, otherwise: str) -> Markup:
+        """Say a text when there is one of that key, and else show what was given."""
+        return self.say(key) if key in TEXTS else escape(otherwise)
+
+    def _one(self, key: str, lang: Lang, values: dict[str, object]) -> Markup:
+        """Return an escaped text with its strong parts marked."""
+        safe = str(escape(text(key, lang, **values)))
+        return Markup(_STRONG.sub(r"<b>\1</b>", safe))
+
+    def _mark(self, lang: Lang) -> Markup:
+        """Return the attributes of a part in one language."""
+        if self.lang != "both":
+            return Markup("")
+        return Markup(' class="zh" lang="zh-Hans"' if lang == "zh" else ' class="en"')
+
+    def _joined(self, key: str, values: dict[str, object], gap: Markup) -> Markup:
+        """Join the languages of a page; once when they read the same."""
+        said = {lang: self._one(key, lang, values) for lang in self.langs}
+        if len(set(said.values())) == 1:
+            return next(iter(said.values()))
+        return gap.join(
+            Markup("<span{}>{}</span>").format(self._mark(lang), words)
+            for lang, words in said.items()
+        )
