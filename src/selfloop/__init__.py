@@ -23,6 +23,8 @@ _HOME = {
     "simulate": "selfloop.inputs.simulate",
     "simulate_files": "selfloop.inputs.simulate",
     "Simulation": "selfloop.inputs.simulate",
+    "Shop": "selfloop.inputs.shop",
+    "Source": "selfloop.inputs.shop",
     "funnel": "selfloop.measures.funnel",
     "cohorts": "selfloop.measures.cohorts",
     "fit_lifetime": "selfloop.measures.lifetime",
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     )
     from selfloop.inputs.events import Events, read_events
     from selfloop.inputs.people import people
+    from selfloop.inputs.shop import Shop, Source
     from selfloop.inputs.simulate import Simulation, simulate, simulate_files
     from selfloop.measures.analyze import analyze
     from selfloop.measures.cohorts import cohorts

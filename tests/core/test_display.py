@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfloop.core import schema
@@ -71,11 +71,7 @@ def test_kind_comes_from_the_schema_of_the_table():
     frame = pd.DataFrame({"window_days": [30], "share_matured": [0.5]})
     frame["share_matured_low"], frame["share_matured_high"] = 0.4, 0.6
     text = text_table(frame, table="funnel_windows")
-    assert text.splitlines()[-1].split("  ") == [
-        "",
-        " 30 d",
-        "50.0 % [40.0, 60.0 ]",
-    ] or ("50.0 % [40.0, 60.0]" in text)
+    assert text.splitlines()[-1].split("  ") == ["", " 30 d", "50.0 % [40.0, 60.0]"]
     assert "low" not in text
 
 
@@ -101,6 +97,7 @@ def test_an_end_without_its_partner_keeps_its_own_column():
 texts = st.text(max_size=60)
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(rows=st.lists(st.tuples(texts, st.integers(0, 10**9)), min_size=1, max_size=6))
 def test_columns_line_up_whatever_the_text(rows):
     frame = pd.DataFrame(rows, columns=["person_id", "n_orders"])
@@ -151,6 +148,7 @@ def test_an_unknown_table_name_is_an_error():
         text_table(pd.DataFrame({"a": [1]}), table="funnels")
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(text=st.text(max_size=30))
 def test_html_escapes_every_text(text):
     frame = pd.DataFrame({text + "<i>": [text + "<script>alert('x')</script>"]})

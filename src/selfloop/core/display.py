@@ -29,7 +29,7 @@ _SUFFIXES = {"_days": "days", "_at": "time", "_value": "money"}
 _ROOT = "color:inherit;background:transparent;font:inherit;overflow-x:auto"
 _TABLE = (
     "color:inherit;background:transparent;border-collapse:collapse;"
-    "font-variant-numeric:tabular-nums;margin:.3em 0 .8em"
+    "font-variant-numeric:tabular-nums;margin:.3em 0 .8em;text-align:right"
 )
 
 
@@ -368,8 +368,8 @@ def _rest(frame: pd.DataFrame, max_rows: int) -> list[str]:
 
 
 def _align(*, numeric: bool) -> str:
-    """Return the style of a cell."""
-    return ' style="text-align:right"' if numeric else ' style="text-align:left"'
+    """Return the style of a cell; numbers have that of the table."""
+    return "" if numeric else ' style="text-align:left"'
 
 
 def _width(value: str) -> int:

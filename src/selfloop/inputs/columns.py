@@ -51,6 +51,44 @@ def nearest(word: str, choices: Sequence[str]) -> str | None:
     return by_form[found[0]] if found else None
 
 
+def doubled(table: str, found: Sequence[str], label: str) -> list[Problem]:
+    """List names that two columns share; the engine does not tell case apart.
+
+    Parameters
+    ----------
+    table : str
+        Input table, for messages.
+    found : sequence of str
+        Columns of the user's table.
+    label : str
+        Name of the file; empty for a table in memory.
+
+    Returns
+    -------
+    list of Problem
+        Empty when all names differ.
+
+    Examples
+    --------
+    >>> len(doubled("orders", ["Amount", "amount", "note"], "orders.csv"))
+    1
+    """
+    same: dict[str, list[str]] = {}
+    for name in found:
+        same.setdefault(name.lower(), []).append(name)
+    where = f"{label} has " if label else "there are "
+    return [
+        Problem(
+            "SL102",
+            table,
+            f"{where}{len(names)} columns named {' and '.join(map(repr, names))}",
+            "rename one of them; names that differ by case alone count as equal",
+        )
+        for names in same.values()
+        if len(names) > 1
+    ]
+
+
 def check_map(columns: ColumnMap | None) -> list[Problem]:
     """List unknown tables and roles of a column mapping.
 

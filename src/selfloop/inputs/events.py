@@ -23,10 +23,10 @@ from selfloop.core.settings import (
 )
 from selfloop.inputs import baskets as bk
 from selfloop.inputs.columns import ColumnMap, check_map, match_columns
-from selfloop.inputs.engine import Engine, connect, fingerprint
+from selfloop.inputs.engine import Engine, connect, person_key
 from selfloop.inputs.links import Links, resolve
 from selfloop.inputs.read import Raw, read_table
-from selfloop.inputs.roster import first_visits, roster
+from selfloop.inputs.roster import first_visits, name_people, roster
 from selfloop.inputs.typed import as_text, time_notation
 from selfloop.inputs.validate import (
     REASONS,
@@ -410,23 +410,25 @@ def _assemble(  # noqa: PLR0913 - one step of read_events
     first = [day for name in seen if (day := counts[name].day("first_at"))]
     end = end or max(last)
     end_day = (end - _EPOCH).days
-    say("numbering people")
-    ids = engine.keep(_ids(typed), "ids")
     channels = engine.keep(_channels(typed), "channels")
     say("orders to purchases")
-    orders = bk.orders_of_people(typed["orders"].used, ids, channels)
+    orders = bk.orders_of_people(typed["orders"].used, channels)
+    if "order_id" in typed["orders"].columns:
+        orders = engine.keep(orders, "orders")
+    signs = bk.order_signs(orders).to_pandas()
     rows = engine.keep(bk.baskets(orders, rules), "baskets")
     stats = engine.keep(bk.purchase_stats(rows, rules, end_day), "stats")
     links = None
     if "referrals" in typed:
         say("which referral counts")
         used = typed["referrals"].used
-        links = resolve(used, ids, stats, rules=rules, engine=engine)
+        links = resolve(used, stats, rules=rules, engine=engine)
     say("one row per person")
-    core = roster(
-        ids, stats, _visits(typed, ids, channels), links, channels=channels, rules=rules
-    )
+    ids = name_people(_named(typed), engine)
+    visits = _visits(typed, channels)
+    core = roster(ids, stats, visits, links, channels=channels, rules=rules)
     core = engine.keep(core, "people")
+    engine.drop(ids)
     engine.drop(stats)
     audit = _audit(typed, counts, links)
     guests = _guest_months(typed["orders"].used)
@@ -441,7 +443,7 @@ def _assemble(  # noqa: PLR0913 - one step of read_events
         has=frozenset(typed),
         audit=audit,
         notes=pd.DataFrame(notes, columns=["code", "table", "note"]),
-        totals=_totals(typed["orders"], counts["orders"], core, rows, guests),
+        totals=_totals(counts["orders"], core, rows, guests, signs),
         currency=currencies[0][0] if currencies else None,
         columns={name: dict(table.columns) for name, table in typed.items()},
         sources={name: table.raw.source for name, table in typed.items()},
@@ -454,15 +456,15 @@ def _assemble(  # noqa: PLR0913 - one step of read_events
     )
 
 
-def _ids(typed: dict[str, Typed]) -> ir.Table:
-    """Number everybody who appears in a row that can be read."""
+def _named(typed: dict[str, Typed]) -> list[ir.StringColumn]:
+    """List the columns of ids: everybody in a row that can be read."""
     columns = [typed["orders"].used.customer_id]
     if "referrals" in typed:
         used = typed["referrals"].used
         columns += [used.referrer_id, used.referee_id]
     if "visits" in typed:
         columns.append(typed["visits"].used.visitor_id)
-    return bk.number_ids(*columns)
+    return columns
 
 
 def _channels(typed: dict[str, Typed]) -> ir.Table:
@@ -473,14 +475,12 @@ def _channels(typed: dict[str, Typed]) -> ir.Table:
     )
 
 
-def _visits(
-    typed: dict[str, Typed], ids: ir.Table, channels: ir.Table
-) -> ir.Table | None:
+def _visits(typed: dict[str, Typed], channels: ir.Table) -> ir.Table | None:
     """Find first visits, when there are any."""
     if "visits" not in typed:
         return None
     rows = bk.with_channel_number(typed["visits"].used, channels)
-    return first_visits(rows, ids, bk.time_key(rows.visited_at, rows.channel_no))
+    return first_visits(rows, bk.time_key(rows.visited_at, rows.channel_no))
 
 
 def _audit(
@@ -515,16 +515,22 @@ def _guest_months(orders: ir.Table) -> pd.DataFrame:
     """Sum the revenue of guests by month."""
     rows = orders.filter(orders.customer_id.isnull())
     month = rows.ordered_at.strftime("%Y-%m")
-    order = rows.order_id if "order_id" in rows.columns else ibis.null("string")
+    orders_of_month = (
+        rows.order_id.nunique() if "order_id" in rows.columns else rows.count()
+    )
     grouped = rows.group_by(month=month).aggregate(
-        revenue=rows.amount.sum(), n_rows=rows.count(), n_orders=order.nunique()
+        revenue=rows.amount.sum(), n_orders=orders_of_month
     )
     frame: pd.DataFrame = grouped.order_by("month").to_pandas()
     return frame
 
 
 def _totals(
-    orders: Typed, counts: Counts, core: ir.Table, rows: ir.Table, guests: pd.DataFrame
+    counts: Counts,
+    core: ir.Table,
+    rows: ir.Table,
+    guests: pd.DataFrame,
+    signs: pd.DataFrame,
 ) -> dict[str, Any]:
     """Add up the whole: rows, orders, people, money."""
     people = core.aggregate(
@@ -537,19 +543,17 @@ def _totals(
     money = rows.aggregate(
         revenue_customers=rows.net.sum(),
         refunds_customers=rows.refunds.sum(),
-        n_orders_positive=rows.n_positive.sum(),
-        n_orders_zero=rows.n_zero.sum(),
-        n_orders_negative=rows.n_negative.sum(),
         n_customers=rows.person_no.nunique(),
     )
-    totals = dict(people.to_pandas().iloc[0]) | dict(money.to_pandas().iloc[0])
+    totals: dict[str, Any] = {}
+    for part in (people.to_pandas(), money.to_pandas(), signs):
+        totals |= dict(part.iloc[0])
     totals = {k: (0 if pd.isna(v) else v) for k, v in totals.items()}
     used = counts.by_code.set_index("code")["amount"]
-    guest_rows = guests["n_orders" if "order_id" in orders.columns else "n_rows"]
     totals["n_order_rows"] = counts.n_rows(USED, "SL120")
     totals["revenue"] = sum(used.get(c, 0) or 0 for c in (USED, "SL120"))
     totals["revenue_guests"] = used.get("SL120", 0) or 0
-    totals["n_orders_guests"] = int(guest_rows.sum())
+    totals["n_orders_guests"] = int(guests["n_orders"].sum())
     known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
     totals["n_orders"] = known + totals["n_orders_guests"]
     return {k: int(v) if k.startswith("n_") else v for k, v in totals.items()}
@@ -578,9 +582,7 @@ def _notes(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, str]
 def _exact_copies(table: Typed) -> int:
     """Count rows that equal another row in every column of the source."""
     rows = table.raw.table
-    text = ibis.literal("")
-    for name in rows.columns:
-        text = text + rows[name].cast("string").fill_null("\x1e") + "\x1f"
-    found = rows.aggregate(n=rows.count(), n_distinct=fingerprint(text).nunique())
+    whole = ibis.struct({name: rows[name] for name in rows.columns})
+    found = rows.aggregate(n=rows.count(), n_distinct=whole.hash().nunique())
     line = found.to_pandas().iloc[0]
     return int(line["n"] - line["n_distinct"])

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from selfloop.core.settings import Rules
 from selfloop.inputs.baskets import day_number
-from selfloop.inputs.engine import Engine
+from selfloop.inputs.engine import Engine, person_key
 from selfloop.kernels.forest import break_rings, generations
 from selfloop.kernels.network import break_cycles
 
@@ -23,7 +23,7 @@ class Links:
     Parameters
     ----------
     table : ibis table
-        referrer_no, referee_no (int32), referred_at, weight (1 per referee in all).
+        referrer_no, referee_no, referred_at, weight (1 per referee in all).
     forest : ibis table
         person_no, referrer_no, generation, root_no of everybody in the network.
     reach : ibis table
@@ -45,7 +45,7 @@ class Links:
 
 
 def resolve(
-    referrals: ir.Table, ids: ir.Table, stats: ir.Table, *, rules: Rules, engine: Engine
+    referrals: ir.Table, stats: ir.Table, *, rules: Rules, engine: Engine
 ) -> Links:
     """Apply the rules of `Rules.attribution` to readable referral rows.
 
@@ -53,8 +53,6 @@ def resolve(
     ----------
     referrals : ibis table
         Used rows: referrer_id, referee_id, referred_at.
-    ids : ibis table
-        person_id, person_no.
     stats : ibis table
         person_no, first_day: first purchases.
     rules : Rules
@@ -74,17 +72,17 @@ def resolve(
     referrers the first or last counts, or all by weight; a ring loses its latest
     link.
     """
-    pairs = engine.keep(_coded(referrals, ids, stats, rules), "pairs")
+    pairs = engine.keep(_coded(referrals, stats, rules), "pairs")
     rows = pairs.group_by("code").aggregate(n=pairs.count(), n_rows=pairs.n_rows.sum())
     counted = rows.to_pandas().set_index("code")
     outcomes = {str(code): int(row["n"]) for code, row in counted.iterrows()}
     outcomes["SL203"] = int(counted["n_rows"].sum() - counted["n"].sum())
-    examples = {code: _examples(pairs, ids, pairs.code == code) for code in outcomes}
-    examples["SL203"] = _examples(pairs, ids, pairs.n_rows > 1)
+    examples = {code: _examples(pairs, pairs.code == code) for code in outcomes}
+    examples["SL203"] = _examples(pairs, pairs.n_rows > 1)
     edges = (
         pairs.filter(pairs.code == "")
+        .order_by("referee_id", "at", "referrer_id")
         .select("referrer_no", "referee_no", "at")
-        .order_by("referee_no", "at", "referrer_no")
         .to_pandas()
     )
     keep = _acyclic(edges, rules)
@@ -93,13 +91,13 @@ def resolve(
         outcomes["SL207"] = len(cut)
         outcomes[""] = outcomes.get("", 0) - len(cut)
         chosen = pairs.referee_no.isin([int(i) for i in cut["referee_no"].head(3)])
-        examples["SL207"] = _examples(pairs, ids, chosen & (pairs.code == ""))
+        examples["SL207"] = _examples(pairs, chosen & (pairs.code == ""))
     edges = edges[keep].reset_index(drop=True)
     edges["weight"] = _weights(edges, rules)
     table = pa.table(
         {
-            "referrer_no": edges["referrer_no"].to_numpy(np.int32),
-            "referee_no": edges["referee_no"].to_numpy(np.int32),
+            "referrer_no": edges["referrer_no"].to_numpy(np.int64),
+            "referee_no": edges["referee_no"].to_numpy(np.int64),
             "referred_at": pa.array(edges["at"].to_numpy(), pa.timestamp("us")),
             "weight": edges["weight"].to_numpy(np.float64),
         }
@@ -114,15 +112,14 @@ def resolve(
     )
 
 
-def _coded(
-    referrals: ir.Table, ids: ir.Table, stats: ir.Table, rules: Rules
-) -> ir.Table:
+def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
     """Express one row per pair with its code."""
-    referrers = ids.select(referrer_no="person_no", referrer_id="person_id")
-    referees = ids.select(referee_no="person_no", referee_id="person_id")
-    rows = referrals.join(referrers, "referrer_id").join(referees, "referee_id")
-    pairs = rows.group_by("referrer_no", "referee_no").aggregate(
-        at=rows.referred_at.min(), n_rows=rows.count()
+    pairs = referrals.group_by("referrer_id", "referee_id").aggregate(
+        at=referrals.referred_at.min(), n_rows=referrals.count()
+    )
+    pairs = pairs.mutate(
+        referrer_no=person_key(pairs.referrer_id),
+        referee_no=person_key(pairs.referee_id),
     )
     firsts = stats.select(referee_no="person_no", first_day="first_day")
     pairs = pairs.left_join(firsts, "referee_no").drop("referee_no_right")
@@ -137,24 +134,20 @@ def _coded(
         return pairs
     order = pairs.at if rules.attribution == "first" else pairs.at.desc()
     place = ibis.row_number().over(
-        group_by=[pairs.referee_no, pairs.code], order_by=[order, pairs.referrer_no]
+        group_by=[pairs.referee_no, pairs.code], order_by=[order, pairs.referrer_id]
     )
     pairs = pairs.mutate(place=place)
     later = (pairs.code == "") & (pairs.place > 0)
     return pairs.mutate(code=ibis.ifelse(later, "SL205", pairs.code)).drop("place")
 
 
-def _examples(
-    pairs: ir.Table, ids: ir.Table, chosen: ir.BooleanValue
-) -> tuple[str, ...]:
+def _examples(pairs: ir.Table, chosen: ir.BooleanValue) -> tuple[str, ...]:
     """Write the first few pairs that fit a condition."""
-    few = pairs.filter(chosen).order_by("referee_no", "at", "referrer_no").limit(3)
-    givers = ids.select(referrer_no="person_no", giver="person_id")
-    takers = ids.select(referee_no="person_no", taker="person_id")
-    named = few.join(givers, "referrer_no").join(takers, "referee_no")
-    frame = named.select("giver", "taker", "at").order_by("taker", "at").to_pandas()
+    few = pairs.filter(chosen).order_by("referee_id", "at", "referrer_id").limit(3)
+    frame = few.select("referrer_id", "referee_id", "at").to_pandas()
     return tuple(
-        f"{r.giver} -> {r.taker} on {r.at:%Y-%m-%d}" for r in frame.itertuples()
+        f"{r.referrer_id} -> {r.referee_id} on {r.at:%Y-%m-%d}"
+        for r in frame.itertuples()
     )
 
 
@@ -162,20 +155,30 @@ def _acyclic(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.bool_]:
     """Mark the links that stay when every ring has lost its latest link."""
     if edges.empty:
         return np.ones(0, dtype=np.bool_)
-    nodes, flat = np.unique(
-        edges[["referrer_no", "referee_no"]].to_numpy().ravel(), return_inverse=True
-    )
-    referrer, referee = flat.reshape(-1, 2).T
+    referrer, referee, n_people = _positions(edges)
     time = edges["at"].to_numpy("datetime64[us]").astype(np.int64)
     if rules.attribution in ("linear", "time_decay"):
         kept: npt.NDArray[np.bool_] = break_cycles(referrer, referee, time=time)
         return kept
-    parent = np.full(nodes.size, -1, dtype=np.int32)
+    parent = np.full(n_people, -1, dtype=np.int32)
     parent[referee] = referrer
-    when = np.zeros(nodes.size, dtype=np.int64)
+    when = np.zeros(n_people, dtype=np.int64)
     when[referee] = time
     _, cut = break_rings(parent, when)
     return ~cut[referee]
+
+
+def _positions(
+    edges: pd.DataFrame,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """Number people 0 to n - 1, referees in the order of their ids.
+
+    Links come sorted by the id of the referee, so the place of a person who was
+    brought is a matter of ids alone, and ties in time are cut the same in every run.
+    """
+    both = np.concatenate([edges["referee_no"], edges["referrer_no"]])
+    codes, people = pd.factorize(both)
+    return codes[len(edges) :], codes[: len(edges)], people.size
 
 
 def _weights(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.float64]:
@@ -203,12 +206,10 @@ def _forest(edges: pd.DataFrame) -> pa.Table:
     is_root = parent < 0
     return pa.table(
         {
-            "person_no": nodes.astype(np.int32),
-            "referrer_no": pa.array(
-                nodes[parent].astype(np.int32), pa.int32(), mask=is_root
-            ),
+            "person_no": nodes,
+            "referrer_no": pa.array(nodes[parent], pa.int64(), mask=is_root),
             "generation": generation.astype(np.int32),
-            "root_no": nodes[root].astype(np.int32),
+            "root_no": nodes[root],
         }
     )
 

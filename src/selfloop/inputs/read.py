@@ -1,21 +1,30 @@
 """From a path, a glob or a table in memory to one table in the engine."""
 
 import glob
+import json
 import os
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import ibis.expr.types as ir
-import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.common.exceptions import IbisError
 
 from selfloop.core.errors import DataError, FileError, Problem
+from selfloop.inputs.columns import doubled
 from selfloop.inputs.engine import Engine
+from selfloop.inputs.frames import as_arrow
 from selfloop.inputs.textfiles import TextFile, as_utf8, file_kind
 
 _ENCODING_NAMES = {"utf-8-sig": "UTF-8", "gb18030": "GB18030", "utf-16": "UTF-16"}
+_LONGEST_LINE = 1 << 24
+
+BadLine = tuple[int | None, str]
+"""Number of a line that cannot be read, when it is known, and the line."""
 
 
 @dataclass(frozen=True)
@@ -67,86 +76,53 @@ def read_table(source: object, table: str, engine: Engine) -> Raw:
         return _from_files(os.fspath(source), table, engine)
     if isinstance(source, ir.Table):
         return _from_ibis(source, table, engine)
-    arrow = _as_arrow(source, table)
-    names = arrow.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(
-            [
-                Problem(
-                    "SL102",
-                    table,
-                    f"two columns are named {', '.join(map(repr, twice))}",
-                    "rename one of them",
-                )
-            ]
-        )
+    arrow = as_arrow(source, table)
+    _check_names(arrow.column_names, table, "")
     kind = type(source).__module__.split(".")[0].lstrip("_")
-    return Raw(engine.scan(arrow, table), f"{kind} table")
+    try:
+        found = engine.scan(arrow, table)
+    except duckdb.NotImplementedException as error:
+        raise DataError([_damaged(f"the {kind} table", table, error)]) from error
+    return Raw(found, f"{kind} table")
 
 
-def _as_arrow(source: object, table: str) -> pa.Table:
-    """Turn a table in memory into Arrow without changing it."""
-    if isinstance(source, pd.DataFrame):
-        return _from_pandas(source)
-    if isinstance(source, pa.Table):
-        return source
-    if isinstance(source, pa.RecordBatchReader):
-        return source.read_all()
-    if isinstance(source, duckdb.DuckDBPyRelation):
-        return source.to_arrow_table()
-    if type(source).__module__.startswith("polars"):
-        frame: Any = source.collect() if hasattr(source, "collect") else source
-        return frame.to_arrow()
-    if hasattr(source, "__arrow_c_stream__"):
-        return pa.table(source)
-    raise DataError(
-        [
-            Problem(
-                "SL107",
-                table,
-                f"cannot read a {type(source).__module__}.{type(source).__name__}",
-                "pass a path, or a pandas, Polars, Arrow, DuckDB or Ibis table",
-            )
-        ]
-    )
-
-
-def _from_pandas(frame: pd.DataFrame) -> pa.Table:
-    """Turn a pandas table into Arrow; columns of mixed objects become text."""
-    arrays = []
-    for position in range(frame.shape[1]):
-        column = frame.iloc[:, position]
-        try:
-            arrays.append(pa.array(column, from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            text = [None if pd.isna(v) else str(v) for v in column]
-            arrays.append(pa.array(text, pa.string()))
-    return pa.Table.from_arrays(
-        [a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays],
-        names=[str(name) for name in frame.columns],
-    )
+def _check_names(names: Sequence[str], table: str, label: str) -> None:
+    """Raise unless the columns can be told apart."""
+    problems = doubled(table, names, label)
+    if not names:
+        where = label or "the table"
+        problems = [Problem("SL103", table, f"{where} has no columns", "check it")]
+    if problems:
+        raise DataError(problems)
 
 
 def _from_ibis(source: ir.Table, table: str, engine: Engine) -> Raw:
     """Stream an Ibis table into the engine, batch by batch."""
-    backend = source.get_backend()
+    try:
+        backend = source.get_backend()
+    except IbisError as error:
+        fix = "make it with the table of a connection"
+        raise DataError(
+            [Problem("SL107", table, f"this Ibis table has no data: {error}", fix)]
+        ) from error
+    _check_names(source.columns, table, "")
     if backend is engine.backend:
         return Raw(source, "Ibis table")
-    copy = engine.upload(source.to_pyarrow_batches(), table)
+    with warnings.catch_warnings():
+        # ibis 12 calls a method that DuckDB 1.5 has renamed.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        copy = engine.upload(source.to_pyarrow_batches(), table)
     return Raw(copy, f"Ibis table on {backend.name}")
 
 
 def _from_files(pattern: str, table: str, engine: Engine) -> Raw:
     """Read one file, or all files of a glob that have the same columns."""
     paths = [Path(pattern)]
-    if not paths[0].exists() and glob.has_magic(pattern):
+    if glob.has_magic(pattern) and not os.path.exists(pattern):
         paths = sorted(Path(p) for p in glob.glob(pattern, recursive=True))
-    if not paths or not paths[0].exists():
-        found = "no file matches" if glob.has_magic(pattern) else "there is no file"
-        raise FileError(
-            [Problem("SL105", table, f"{found} {pattern}", "check the path")]
-        )
+    if not paths:
+        problem = Problem("SL105", table, f"no file matches {pattern}", "check it")
+        raise FileError([problem])
     kinds = {path: file_kind(path, table) for path in paths}
     if len(set(kinds.values())) > 1:
         raise DataError(
@@ -174,17 +150,43 @@ def _from_files(pattern: str, table: str, engine: Engine) -> Raw:
 def _from_parquet(paths: list[Path], table: str, label: str, engine: Engine) -> Raw:
     """See Parquet files from the engine; nothing is copied."""
     try:
+        columns = {path: pq.read_schema(path).names for path in paths}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError([_damaged(label, table, error)]) from error
+    _check_names(columns[paths[0]], table, label)
+    _check_same(columns, table, label)
+    try:
         found = engine.backend.read_parquet(
-            [str(path) for path in paths], table_name=engine.name(table)
+            [glob.escape(str(path)) for path in paths],
+            table_name=engine.name(table),
+            # The widest type of all files, so that 7 and '007' both become text.
+            union_by_name=len(paths) > 1,
+            # A folder named like a column must not replace what the file holds.
+            hive_partitioning=False,
         )
     except duckdb.Error as error:
         raise DataError([_damaged(label, table, error)]) from error
     return Raw(found, label)
 
 
+def _check_same(columns: Mapping[Path, Sequence[str]], table: str, label: str) -> None:
+    """Raise unless all files have the columns of the first."""
+    first = set(next(iter(columns.values())))
+    for path, names in columns.items():
+        differing = ", ".join(sorted(first ^ set(names)))
+        if differing:
+            problem = Problem(
+                "SL117",
+                table,
+                f"{label}: {path.name} has other columns ({differing})",
+                "read files with the same columns together",
+            )
+            raise DataError([problem])
+
+
 def _damaged(label: str, table: str, error: Exception) -> Problem:
     """Say that a file cannot be parsed, in the engine's words."""
-    first = str(error).splitlines()[0]
+    first = (str(error).splitlines() or [type(error).__name__])[0]
     return Problem(
         "SL106", table, f"{label} cannot be parsed: {first}", "export it again"
     )
@@ -193,65 +195,124 @@ def _damaged(label: str, table: str, error: Exception) -> Problem:
 def _from_json(files: list[TextFile], table: str, label: str, engine: Engine) -> Raw:
     """Read JSON lines; every value becomes text, so that ids keep their zeros."""
     con = engine.backend.con
-    name, loaded = engine.name(table), engine.name("json")
-    try:
-        con.execute(
-            f'CREATE TEMP TABLE "{loaded}" AS SELECT * FROM read_json(?, '
-            "format='newline_delimited', maximum_depth=1, union_by_name=true)",
-            [[str(file.path) for file in files]],
-        )
-    except duckdb.Error as error:
-        raise DataError([_damaged(label, table, error)]) from error
-    columns = [row[0] for row in con.execute(f'DESCRIBE "{loaded}"').fetchall()]
-    parts = ", ".join(f"{_quoted(c)} ->> '$' AS {_quoted(c)}" for c in columns)
-    con.execute(f'CREATE TEMP TABLE "{name}" AS SELECT {parts} FROM "{loaded}"')
-    con.execute(f'DROP TABLE "{loaded}"')
-    return Raw(engine.backend.table(name), label)
+    lines, parsed, name = (engine.name(stem) for stem in ("lines", "json", table))
+    bad: list[BadLine] = []
+    for number, file in enumerate(files):
+        # Nothing that can stand in JSON splits or quotes these lines.
+        bad += _load(file, lines, table, engine, number, ["line"], "\x01", "")
+    # CASE, because AND may look at a line that is not JSON before it is told so.
+    con.execute(
+        f'CREATE TEMP TABLE "{parsed}" AS SELECT line, CASE WHEN json_valid(line) '
+        "THEN CASE WHEN json_type(line) = 'OBJECT' THEN json_keys(line) END END "
+        f"AS keys FROM \"{lines}\" WHERE trim(line) <> ''"
+    )
+    con.execute(f'DROP TABLE "{lines}"')
+    good = "coalesce(len(keys) = len(list_distinct(keys)), false)"
+    other = con.execute(f'SELECT line FROM "{parsed}" WHERE NOT {good}').fetchall()
+    found = con.execute(
+        f'SELECT key FROM (SELECT unnest(keys) AS key FROM "{parsed}" WHERE {good}) '
+        "WHERE key <> '' GROUP BY key ORDER BY count(*) DESC, key"
+    ).fetchall()
+    keys = [key for (key,) in found]
+    if not keys:
+        fix = "write one JSON object with distinct keys on each line"
+        what = f"{label} holds no JSON objects, one a line"
+        raise DataError([Problem("SL106", table, what, fix)])
+    _check_names(keys, table, label)
+    paths = ["$." + json.dumps(key, ensure_ascii=False) for key in keys]
+    parts = ", ".join(f"v[{i}] AS {_quoted(k)}" for i, k in enumerate(keys, start=1))
+    con.execute(
+        f'CREATE TEMP TABLE "{name}" AS SELECT {parts} FROM '
+        f'(SELECT json_extract_string(line, ?) AS v FROM "{parsed}" WHERE {good})',
+        [paths],
+    )
+    con.execute(f'DROP TABLE "{parsed}"')
+    bad += [(None, text) for (text,) in other]
+    return Raw(engine.backend.table(name), label, len(bad), _first_lines(bad))
 
 
 def _from_csv(files: list[TextFile], table: str, label: str, engine: Engine) -> Raw:
     """Read CSV files as text, keeping count of lines that do not fit the header."""
-    columns = set(files[0].header)
-    other = next((file for file in files if set(file.header) != columns), None)
-    if other is not None:
-        differing = ", ".join(sorted(columns ^ set(other.header)))
-        raise DataError(
-            [
-                Problem(
-                    "SL109",
-                    table,
-                    f"{label}: {other.path.name} has other columns ({differing})",
-                    "read files with the same columns together",
-                )
-            ]
-        )
+    for file in files:
+        _check_names(file.header, table, file.name)
+    _check_same({Path(file.name): file.header for file in files}, table, label)
     name = engine.name(table)
-    bad: list[tuple[int, str]] = []
+    bad: list[BadLine] = []
     for number, file in enumerate(files):
-        bad += _load_csv(file, name, table, engine, first=number == 0)
-    examples = tuple(f"line {line} {text[:60]!r}" for line, text in bad[:3])
-    return Raw(engine.backend.table(name), label, len(bad), examples)
+        bad += _load(
+            file, name, table, engine, number, file.header, file.delimiter, '"'
+        )
+    return Raw(engine.backend.table(name), label, len(bad), _first_lines(bad))
 
 
-def _load_csv(
-    file: TextFile, name: str, table: str, engine: Engine, *, first: bool
-) -> list[tuple[int, str]]:
-    """Add one file to the table; return the lines that do not fit."""
+def _first_lines(bad: list[BadLine]) -> tuple[str, ...]:
+    """Show the first lines that do not fit."""
+    return tuple(
+        f"{text[:60]!r}" if line is None else f"line {line} {text[:60]!r}"
+        for line, text in bad[:3]
+    )
+
+
+def _load(
+    file: TextFile,
+    name: str,
+    table: str,
+    engine: Engine,
+    number: int,
+    columns: Sequence[str],
+    delimiter: str,
+    quote: str,
+) -> list[BadLine]:
+    """Add one text file to a table; return the lines that do not fit."""
     con = engine.backend.con
     rejects = engine.name("rejects")
-    how = f'CREATE TEMP TABLE "{name}" AS' if first else f'INSERT INTO "{name}" BY NAME'
+    how = (
+        f'INSERT INTO "{name}" BY NAME' if number else f'CREATE TEMP TABLE "{name}" AS'
+    )
     try:
         con.execute(
-            f"{how} SELECT * FROM read_csv(?, auto_detect=false, header=true, "
-            "columns=?, delim=?, quote='\"', escape='\"', store_rejects=true, "
+            f"{how} SELECT * FROM read_csv(?, auto_detect=false, header=?, skip=?, "
+            "columns=?, delim=?, quote=?, escape=?, compression=?, "
+            "hive_partitioning=false, store_rejects=true, rejects_limit=0, "
             f"rejects_table='{rejects}', rejects_scan='{rejects}_scan', "
-            "rejects_limit=0, max_line_size=16777216)",
-            [str(file.path), dict.fromkeys(file.header, "VARCHAR"), file.delimiter],
+            f"max_line_size={_LONGEST_LINE})",
+            [
+                glob.escape(str(file.path)),
+                bool(file.header),
+                file.n_skip,
+                dict.fromkeys(columns, "VARCHAR"),
+                delimiter,
+                quote,
+                quote,
+                "gzip" if file.zipped else "none",
+            ],
         )
     except duckdb.Error as error:
-        raise DataError([_damaged(file.path.name, table, error)]) from error
-    query = f'SELECT line, any_value(csv_line) FROM "{rejects}" GROUP BY 1 ORDER BY 1'
-    return [(int(line), str(text)) for line, text in con.execute(query).fetchall()]
+        raise DataError([_damaged(file.name, table, error)]) from error
+    # A line with two faults is listed twice; only one of the two holds its text.
+    query = (
+        "SELECT line, arg_max(csv_line, length(csv_line)), "
+        f"bool_or(error_type = 'UNQUOTED VALUE') FROM \"{rejects}\" "
+        "GROUP BY line ORDER BY line"
+    )
+    bad: list[BadLine] = []
+    for line, text, is_open in con.execute(query).fetchall():
+        if is_open and "\n" in text:
+            raise DataError([_open_quote(file.name, table, int(line), text)])
+        bad.append((int(line), str(text)))
+    return bad
+
+
+def _open_quote(name: str, table: str, line: int, text: str) -> Problem:
+    """Say that a quote has swallowed the lines after it: they cannot be counted."""
+    return Problem(
+        "SL118",
+        table,
+        f"{name}: line {line} opens a quote that is not closed, so that it cannot be "
+        f"told where the rows after it begin",
+        "close the quote in that line, or double it",
+        examples=(repr(text[:60]),),
+    )
 
 
 def _quoted(name: str) -> str:

@@ -3,8 +3,10 @@
 import ibis
 import ibis.expr.types as ir
 
+from selfloop.core.errors import DataError, Problem
 from selfloop.core.settings import Rules
 from selfloop.inputs.baskets import channel_of, day_number
+from selfloop.inputs.engine import Engine, person_key
 from selfloop.inputs.links import Links
 
 
@@ -44,7 +46,7 @@ def roster(
     The source of a person is ``referral`` when a referral of theirs counts, else
     it follows the channel of the first visit, or without visits of the first order.
     """
-    people = ids.left_join(stats, "person_no").drop("person_no_right")
+    people = ids.drop("other_id").left_join(stats, "person_no").drop("person_no_right")
     people = people.rename(order_seen_at="seen_at", order_key="key")
     people = _with_visits(people, visits)
     people = _with_links(people, stats, links)
@@ -93,9 +95,55 @@ def roster(
     )
 
 
-def first_visits(visits: ir.Table, ids: ir.Table, key: ir.IntegerValue) -> ir.Table:
+def name_people(columns: list[ir.StringColumn], engine: Engine) -> ir.Table:
+    """Collect everybody's id under the number that stands for it.
+
+    Parameters
+    ----------
+    columns : list of ibis column
+        Columns of ids; missing ones are nobody.
+    engine : Engine
+        Where the table is kept.
+
+    Returns
+    -------
+    ibis table
+        person_no, person_id; one row per person.
+
+    Raises
+    ------
+    DataError
+        Two ids share a number (SL119), one case in 100,000 at 20 million people.
+    """
+    parts = []
+    for column in columns:
+        rows = column.as_table().select(person_id=column)
+        rows = rows.filter(rows.person_id.notnull())
+        parts.append(_one_per_key(rows.mutate(person_no=person_key(rows.person_id))))
+    every = parts[0]
+    if len(parts) > 1:
+        every = _one_per_key(ibis.union(*parts))
+    named = engine.keep(every, "ids")
+    clash = named.filter(named.person_id != named.other_id).limit(1).to_pandas()
+    if len(clash):
+        pair = clash.iloc[0]
+        found = f"{pair['person_id']!r} and {pair['other_id']!r} have the same hash"
+        fix = "put a letter in front of every id, in all tables"
+        raise DataError([Problem("SL119", "", found, fix)])
+    return named
+
+
+def _one_per_key(rows: ir.Table) -> ir.Table:
+    """Keep one row per number, with the first and the last of its ids."""
+    last = rows.other_id if "other_id" in rows.columns else rows.person_id
+    return rows.group_by("person_no").aggregate(
+        person_id=rows.person_id.min(), other_id=last.max()
+    )
+
+
+def first_visits(visits: ir.Table, key: ir.IntegerValue) -> ir.Table:
     """Find the first visit of each visitor and its channel, in one pass."""
-    rows = visits.mutate(key=key).join(ids, visits.visitor_id == ids.person_id)
+    rows = visits.mutate(key=key, person_no=person_key(visits.visitor_id))
     return rows.group_by("person_no").aggregate(
         seen_at=rows.visited_at.min(), key=rows.key.min()
     )
@@ -116,9 +164,9 @@ def _with_links(people: ir.Table, stats: ir.Table, links: Links | None) -> ir.Ta
     if links is None:
         return people.mutate(
             referral_seen_at=ibis.null("timestamp"),
-            referrer_no=ibis.null("int32"),
+            referrer_no=ibis.null("int64"),
             generation=ibis.null("int32"),
-            root_no=ibis.null("int32"),
+            root_no=ibis.null("int64"),
             is_referred=ibis.literal(value=False),
             n_invited=ibis.literal(0),
             n_referred=ibis.literal(0),

@@ -1,12 +1,14 @@
-"""Files as they are found: encoding, delimiter, header, and whether the suffix is true."""
+"""Files as they are found: encoding, delimiter, header, and a suffix that is true."""
 
 import codecs
 import csv
 import gzip
 import io
 import shutil
+import tempfile
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +24,7 @@ _MAGIC = {
     b"ARROW1": "Arrow",
     b"{\\rtf": "rich text",
 }
+_MARKUP = (b"<!doctype", b"<html", b"<table", b"<?xml")
 _SUFFIXES = {
     ".csv": "csv",
     ".txt": "csv",
@@ -32,6 +35,7 @@ _SUFFIXES = {
     ".ndjson": "jsonl",
 }
 _ENCODINGS = ("utf-8-sig", "gb18030")
+_HEADER_LINES = 100  # a quoted name may hold line breaks, but not this many
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,27 @@ class TextFile:
     ----------
     path : Path
         The file itself, or its UTF-8 copy.
+    name : str
+        Name of the file that was given.
     encoding : str
         Encoding that was found.
+    zipped : bool
+        Whether `path` is gzip data.
     delimiter : str
         Character between the fields.
     header : tuple of str
-        Column names of the first line.
+        Column names; a column without a name is ``(column 3)``.
+    n_skip : int
+        Blank lines before the header.
     """
 
     path: Path
+    name: str
     encoding: str
-    delimiter: str
-    header: tuple[str, ...]
+    zipped: bool
+    delimiter: str = ""
+    header: tuple[str, ...] = ()
+    n_skip: int = 0
 
 
 def file_kind(path: Path, table: str) -> str:
@@ -86,10 +99,8 @@ def file_kind(path: Path, table: str) -> str:
     if kind is None:
         raise DataError([_unknown_suffix(path, table)])
     with open_file(path, table) as file:
-        head = file.read(8)
-    found = next(
-        (name for magic, name in _MAGIC.items() if head[: len(magic)] == magic), None
-    )
+        head = file.read(64)
+    found = _content(head)
     expected = "gzip" if zipped else "Parquet" if kind == "parquet" else None
     if not head:
         raise DataError(
@@ -110,6 +121,16 @@ def file_kind(path: Path, table: str) -> str:
     return kind
 
 
+def _content(head: bytes) -> str | None:
+    """Name what the first bytes show; None for plain text."""
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    if head.lstrip().lower().startswith(_MARKUP):
+        return "a web page or XML"
+    return None
+
+
 def open_file(path: Path, table: str) -> IO[bytes]:
     """Open a file for reading, or say why it cannot be read.
 
@@ -127,13 +148,13 @@ def open_file(path: Path, table: str) -> IO[bytes]:
     """
     try:
         return path.open("rb")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise FileError([cannot_read(path, table, error)]) from error
 
 
-def cannot_read(path: Path, table: str, error: OSError) -> Problem:
+def cannot_read(path: Path, table: str, error: Exception) -> Problem:
     """Say that a file cannot be read, and why."""
-    why = error.strerror or type(error).__name__
+    why = getattr(error, "strerror", None) or str(error)
     return Problem(
         "SL105",
         table,
@@ -167,102 +188,117 @@ def as_utf8(path: Path, kind: str, table: str, folder: Path) -> TextFile:
     Returns
     -------
     TextFile
-        The file as it is when it is UTF-8; else its copy in UTF-8.
+        The file as it is when it is UTF-8 with one kind of line end; else a copy
+        that is.
 
     Raises
     ------
+    FileError
+        The file cannot be read (SL105).
     DataError
-        No known encoding fits (SL108), or the gzip data are damaged (SL106).
+        No known encoding fits (SL108), the gzip data are damaged (SL106), or there
+        is no header (SL103).
     """
     try:
-        encoding = _encoding(path, table)
-        source = path
-        if encoding != "utf-8-sig":
-            source = (
-                folder / f"{path.name.removesuffix('.gz')}.utf8{path.stat().st_ino}"
-            )
-            with open(source, "wb") as out:
-                for text in _decoded(path, encoding, table):
-                    out.write(text.encode())
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
-        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
-            raise FileError([cannot_read(path, table, error)]) from error
+        encoding, is_mixed = _encoding(path, table)
+        source, zipped = path, path.suffix.lower() == ".gz"
+        if encoding != "utf-8-sig" or is_mixed:
+            source, zipped = _utf8_copy(path, encoding, table, folder), False
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         problem = Problem(
             "SL106", table, f"{path.name} is damaged gzip data", "export it again"
         )
         raise DataError([problem]) from error
-    if kind == "jsonl":
-        return TextFile(source, encoding, "", ())
-    delimiter, header = _header(source, kind, table)
-    return TextFile(source, encoding, delimiter, header)
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError([cannot_read(path, table, error)]) from error
+    found = TextFile(source, path.name, encoding, zipped)
+    return found if kind == "jsonl" else _with_header(found, kind, table)
 
 
 def _raw(path: Path, table: str) -> IO[bytes]:
     """Open a file, unzipping it on the way."""
     file = open_file(path, table)
-    return gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file  # type: ignore[return-value]
+    if path.suffix.lower() != ".gz":
+        return file
+    zipped = gzip.GzipFile(fileobj=file)
+    # By default a GzipFile leaves the file that it was given open.
+    zipped.myfileobj = file  # type: ignore[assignment]
+    return zipped  # type: ignore[return-value]
 
 
-def _decoded(path: Path, encoding: str, table: str) -> Iterator[str]:
+def _decoded(
+    path: Path, encoding: str, table: str, lines: io.IncrementalNewlineDecoder
+) -> Iterator[str]:
     """Yield the text of a file in pieces, failing on the first bad byte."""
     decoder = codecs.getincrementaldecoder(encoding)()
     with _raw(path, table) as file:
         while chunk := file.read(_CHUNK):
-            yield decoder.decode(chunk)
-    yield decoder.decode(b"", final=True)
+            yield lines.decode(decoder.decode(chunk))
+    yield lines.decode(decoder.decode(b"", final=True), final=True)
 
 
-def _encoding(path: Path, table: str) -> str:
-    """Find the first encoding that fits every byte."""
+def _encoding(path: Path, table: str) -> tuple[str, bool]:
+    """Find the first encoding that fits every byte, and whether line ends differ."""
     with _raw(path, table) as file:
         head = file.read(2)
     tried = ("utf-16",) if head in (b"\xff\xfe", b"\xfe\xff") else _ENCODINGS
     for encoding in tried:
+        lines = io.IncrementalNewlineDecoder(None, translate=False)
         try:
-            for _ in _decoded(path, encoding, table):
+            for _ in _decoded(path, encoding, table, lines):
                 pass
         except UnicodeDecodeError:
             continue
-        return encoding
-    raise DataError(
-        [
-            Problem(
-                "SL108",
-                table,
-                f"{path.name} is neither UTF-8 nor GB18030 text",
-                "save it again as CSV in UTF-8",
-            )
-        ]
+        return encoding, isinstance(lines.newlines, tuple)
+    raise DataError([_unknown_encoding(path.name, table)])
+
+
+def _unknown_encoding(name: str, table: str) -> Problem:
+    """Say that a text cannot be decoded."""
+    return Problem(
+        "SL108",
+        table,
+        f"{name} is neither UTF-8 nor GB18030 text",
+        "save it again as CSV in UTF-8",
     )
 
 
-def _header(path: Path, kind: str, table: str) -> tuple[str, tuple[str, ...]]:
-    """Read the first line and the delimiter that splits it best."""
-    with _raw(path, table) as file:
-        lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        first = lines.readline()
+def _utf8_copy(path: Path, encoding: str, table: str, folder: Path) -> Path:
+    """Write a copy in UTF-8 with one kind of line end, and return where it is."""
+    lines = io.IncrementalNewlineDecoder(None, translate=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".txt", delete=False) as out:
+        for text in _decoded(path, encoding, table, lines):
+            out.write(text.encode())
+    return Path(out.name)
+
+
+def _with_header(file: TextFile, kind: str, table: str) -> TextFile:
+    """Read the header and the delimiter that splits it best."""
+    with _raw(file.path, table) as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        first, n_skip = lines.readline(), 0
         while first and not first.strip():
-            first = lines.readline()
-    delimiter = "\t" if kind == "tsv" else max(",\t;|", key=first.count)
-    header = next(csv.reader([first], delimiter=delimiter), [])
-    names = tuple(name.strip() for name in header)
-    if not any(names):
+            first, n_skip = lines.readline(), n_skip + 1
+        for _ in range(_HEADER_LINES):
+            if first.count('"') % 2 == 0:
+                break
+            first += lines.readline()
+    if "\0" in first:
+        # UTF-16 or UTF-32 without a mark: every other byte is zero.
+        raise DataError([_unknown_encoding(file.name, table)])
+    is_tabbed = kind == "tsv" and "\t" in first
+    delimiter = "\t" if is_tabbed else max(",\t;|", key=first.count)
+    fields = next(csv.reader(io.StringIO(first, newline=""), delimiter=delimiter), [])
+    if not any(name.strip() for name in fields):
         raise DataError(
-            [Problem("SL103", table, f"{path.name} has no header line", "add one")]
+            [Problem("SL103", table, f"{file.name} has no header line", "add one")]
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(
-            [
-                Problem(
-                    "SL102",
-                    table,
-                    f"{path.name} has two columns named {', '.join(map(repr, twice))}",
-                    "rename one of them",
-                )
-            ]
-        )
-    return delimiter, names
+    header = tuple(
+        name.strip() or f"(column {i})" for i, name in enumerate(fields, start=1)
+    )
+    return replace(file, delimiter=delimiter, header=header, n_skip=n_skip)
 
 
 def copy_stream(source: IO[bytes], target: Path) -> None:

@@ -30,17 +30,33 @@ _FORMATS = (
     "%b %d %Y",
     "%d-%b-%Y",
 )
-_EDGES = "^[\\s\u3000]+|[\\s\u3000]+$"
+_BLANK_SPELLINGS = sorted(
+    {f(word) for word in _BLANK_WORDS for f in (str.lower, str.upper, str.title)}
+    | {"NaN", "NaT"}
+)
+_LONGEST_BLANK = max(len(word) for word in _BLANK_WORDS)
 _YEARS = (1700, 2200)
 
 
 def as_text(column: ir.Value) -> ir.StringValue:
     """Trim a column to text; blanks and words for missing become missing."""
     if column.type().is_string():
-        # DuckDB's trim knows only the blank; exports also have tabs and U+3000.
-        text = column.re_replace(_EDGES, "")
-        return ibis.ifelse(text.lower().isin(_BLANK_WORDS), ibis.null("string"), text)
+        # Exports also have full-width blanks, which no engine trims.
+        text = column.replace("\u3000", " ").strip()
+        # Long ids are told apart from these words by their length alone, which is cheap.
+        blank = (text.length() <= _LONGEST_BLANK) & text.lower().isin(_BLANK_WORDS)
+        return ibis.ifelse(blank, ibis.null("string"), text)
     return column.cast("string")
+
+
+def is_untidy(column: ir.StringValue) -> ir.BooleanValue:
+    """Tell whether `as_text` would change a text, by comparisons that cost little."""
+    first_is_blank = column < "!"
+    first_is_wide = (column >= "\u3000") & (column < "\u3001")
+    untidy = first_is_blank | first_is_wide | column.isin(_BLANK_SPELLINGS)
+    for blank in (" ", "\t", "\n", "\r", "\u3000"):
+        untidy = untidy | column.endswith(blank)
+    return untidy
 
 
 def as_id(column: ir.Value) -> ir.StringValue:

@@ -15,7 +15,14 @@ from selfloop.core.schema import INPUT_ROLES
 from selfloop.core.settings import Rules
 from selfloop.inputs.engine import Engine
 from selfloop.inputs.read import Raw
-from selfloop.inputs.typed import as_id, as_money, as_text, as_time, is_infinite
+from selfloop.inputs.typed import (
+    as_id,
+    as_money,
+    as_text,
+    as_time,
+    is_infinite,
+    is_untidy,
+)
 
 USED = ""
 
@@ -120,23 +127,46 @@ def typed_table(
     -------
     Typed
     """
-    rows = _with_types(name, raw.table, columns, reading)
-    is_text = any(raw.table[c].type().is_string() for c in _parsed(name, columns))
-    if is_text:
+    untidy = _is_text(name, raw.table, columns) or _untidy(
+        raw.table, list(columns.values())
+    )
+    rows = _with_types(name, raw.table, columns, reading, tidy=not untidy)
+    if untidy:
+        # Reading text costs more than keeping what was read.
         rows = engine.keep(rows, f"{name}_typed")
     return Typed(name, rows, raw, columns)
 
 
-def _parsed(name: str, columns: Mapping[str, str]) -> list[str]:
-    """Columns that cost work to read from text."""
+def _untidy(table: ir.Table, columns: list[str]) -> bool:
+    """Tell whether any text column needs tidying, in one pass."""
+    flags = {
+        c: is_untidy(table[c]).any() for c in columns if table[c].type().is_string()
+    }
+    if not flags:
+        return False
+    found = table.aggregate(**flags).to_pyarrow().to_pylist()[0]
+    return any(found.values())
+
+
+def _is_text(name: str, table: ir.Table, columns: Mapping[str, str]) -> bool:
+    """Tell whether times or amounts have to be read from text."""
     costly = {
         r.name for r in INPUT_ROLES[name] if r.kind in ("time", "money", "number")
     }
-    return [column for role, column in columns.items() if role in costly]
+    return any(
+        table[column].type().is_string()
+        for role, column in columns.items()
+        if role in costly
+    )
 
 
 def _with_types(
-    name: str, table: ir.Table, columns: Mapping[str, str], reading: Reading
+    name: str,
+    table: ir.Table,
+    columns: Mapping[str, str],
+    reading: Reading,
+    *,
+    tidy: bool,
 ) -> ir.Table:
     """Express the typed columns and the code of each row."""
     typed: dict[str, ir.Value] = {}
@@ -146,7 +176,8 @@ def _with_types(
             continue
         column = table[columns[role.name]]
         if role.kind == "id":
-            typed[role.name] = as_id(column)
+            is_ready = tidy and column.type().is_string()
+            typed[role.name] = column if is_ready else as_id(column)
         elif role.kind == "time":
             typed[role.name] = as_time(
                 column,
@@ -158,7 +189,8 @@ def _with_types(
             typed[role.name] = as_money(column)
             infinite.append(is_infinite(column))
         else:
-            typed[role.name] = as_text(column)
+            is_ready = tidy and column.type().is_string()
+            typed[role.name] = column if is_ready else as_text(column)
     if name == "orders" and "amount" not in columns:
         quantity = as_money(table[columns["quantity"]])
         price = as_money(table[columns["unit_price"]])

@@ -160,6 +160,12 @@ def collect(
     ndarray of float64, shape (n_people,)
         F_v = own_v + sum over the referees u of v of share_vu F_u.
 
+    Raises
+    ------
+    ValueError
+        When the order has a referee before their referrer, a number is out of range,
+        or lengths differ.
+
     Examples
     --------
     >>> collect(
@@ -172,10 +178,23 @@ def collect(
     array([ 25.,  50., 100.])
     """
     n = own_value.size
+    _check_people(referrer, referee, n_people=n)
+    if order.size != n or share.size != referrer.size:
+        raise ValueError(
+            f"{n} people need as many entries of order ({order.size}), and "
+            f"{referrer.size} links as many shares ({share.size})"
+        )
     if referrer.size == 0:
         return own_value.astype(np.float64)
     place = np.empty(n, dtype=np.int32)
     place[order] = np.arange(n, dtype=np.int32)
+    # The solve would pass over what runs against the order without a word.
+    n_backward = int((place[referrer] >= place[referee]).sum())
+    if n_backward:
+        raise ValueError(
+            f"the order has {n_backward} referees before their referrers; "
+            "make it with topological_order()"
+        )
     everybody = np.arange(n, dtype=np.int32)
     # (I - M) F = own, upper triangular because receivers come first.
     system = csr_array(
@@ -265,6 +284,11 @@ def mean_generation(
     ndarray of float64, shape (n_people,)
         0 for roots, else 1 + the weighted mean over the referrers; the generation
         when everybody has one referrer.
+
+    Raises
+    ------
+    ValueError
+        As `collect` does.
 
     Examples
     --------

@@ -13,7 +13,6 @@ from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number
 from selfloop.inputs.events import Events
-from selfloop.inputs.people import people
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.survival import KaplanMeier, cif_at, kaplan_meier, median_days
 
@@ -23,7 +22,7 @@ STAGES = ("traffic", "conversion", "repurchase", "referral")
 MAX_SEGMENTS = 30
 """A breakdown keeps this many of its largest values; the rest are ``(other)``."""
 
-_MONTHS = {"arrived_month": "arrived_at", "first_order_month": "first_order_at"}
+_MONTHS = {"arrived_month": "arrived_at", "first_order_month": "first_at"}
 
 
 @dataclass(frozen=True)
@@ -179,17 +178,33 @@ def _with_segment(events: Events, by: str | None) -> ir.Table:
     known = [*schema.names("people"), *_MONTHS]
     if by not in known:
         raise SettingError(f"by must be one of {', '.join(known)}; got {by!r}")
-    table = people(events)
+    rows = core.mutate(segment=_level(events, by).fill_null("(missing)"))
+    if by == "referrer_id":
+        names = core.select(referrer_no="person_no", referrer_id="person_id")
+        rows = core.left_join(names, "referrer_no").drop("referrer_no_right")
+        rows = rows.mutate(segment=rows.referrer_id.fill_null("(missing)"))
+    sizes = rows.group_by("segment").aggregate(n=rows.count())
+    largest = sizes.order_by(ibis.desc("n"), "segment").limit(MAX_SEGMENTS + 1)
+    levels = [str(s) for s in largest.to_pandas()["segment"]]
+    if len(levels) <= MAX_SEGMENTS:
+        return rows
+    kept = rows.segment.isin(levels[:MAX_SEGMENTS])
+    return rows.mutate(segment=ibis.ifelse(kept, rows.segment, "(other)"))
+
+
+def _level(events: Events, by: str) -> ir.StringValue:
+    """Express the value of the breakdown of each person as text."""
+    core = events.core
     if by in _MONTHS:
-        value = table[_MONTHS[by]].strftime("%Y-%m")
-    else:
-        value = table[by].cast("string")
-    named = table.select("person_id", segment=value.fill_null("(missing)"))
-    sizes = named.group_by("segment").aggregate(n=named.count())
-    largest = sizes.order_by(ibis.desc("n"), "segment").limit(MAX_SEGMENTS).to_pandas()
-    kept = named.segment.isin([str(s) for s in largest["segment"]] or [""])
-    named = named.mutate(segment=ibis.ifelse(kept, named.segment, "(other)"))
-    return core.join(named, "person_id")
+        return core[_MONTHS[by]].strftime("%Y-%m")
+    inside = {
+        "first_order_at": "first_at",
+        "second_order_at": "second_at",
+        "last_order_at": "last_at",
+        "first_success_at": "success_at",
+        "referrer_id": "person_id",
+    }
+    return core[inside.get(by, by)].cast("string")
 
 
 def _stage_rows(rows: ir.Table, stage: str, end_day: int) -> ir.Table:

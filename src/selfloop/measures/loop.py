@@ -376,4 +376,4 @@ def _gain(
         low=float(band.low[longest]),
         high=float(band.high[longest]),
     )
-    return found.multiplier, found.low, found.high
+    return float(found.multiplier), float(found.low), float(found.high)

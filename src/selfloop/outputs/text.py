@@ -20,6 +20,8 @@ _TERMS: dict[str, dict[str, str]] = {
     "source.direct": {"en": "not referred", "zh": "非推荐"},
     "source.unknown": {"en": "unknown", "zh": "来源未知"},
     "segment.all": {"en": "all", "zh": "全部"},
+    "segment.missing": {"en": "(missing)", "zh": "（缺失）"},
+    "segment.other": {"en": "(other)", "zh": "（其他）"},
     "unit.days": {"en": "{n} d", "zh": "{n} 天"},
     "unit.people": {"en": "people", "zh": "人"},
     "unit.currency": {"en": "currency of the orders", "zh": "订单货币"},
@@ -28,8 +30,17 @@ _TERMS: dict[str, dict[str, str]] = {
 _PLOTS: dict[str, dict[str, str]] = {
     "plot.end": {"en": "data to {end}", "zh": "数据截至 {end}"},
     "plot.interval": {"en": "95 % interval", "zh": "95% 置信区间"},
-    "plot.partial": {"en": "month still running", "zh": "未完结月份"},
+    "plot.partial": {"en": "partial month", "zh": "不完整月份"},
+    "plot.hatched": {"en": "hatched: partial month", "zh": "斜线：不完整月份"},
     "plot.no_data": {"en": "no data", "zh": "无数据"},
+    "plot.no_visits": {
+        "en": "needs the table of visits",
+        "zh": "需要访问（流量）数据表",
+    },
+    "plot.no_referrals": {
+        "en": "needs the table of referrals",
+        "zh": "需要推荐关系数据表",
+    },
     # funnel
     "funnel.title": {
         "en": "Funnel: reached within {window}",
@@ -41,7 +52,7 @@ _PLOTS: dict[str, dict[str, str]] = {
     },
     "funnel.matured": {
         "en": "observed at least {window}",
-        "zh": "已观察满 {window} 者",
+        "zh": "已观察满 {window}者",
     },
     "funnel.within": {
         "en": "everybody, by Kaplan-Meier",
@@ -51,7 +62,10 @@ _PLOTS: dict[str, dict[str, str]] = {
     "funnel.of_traffic": {"en": "of {n} arrivals", "zh": "占 {n} 位访客"},
     "funnel.of_conversion": {"en": "of {n} buyers", "zh": "占 {n} 位买家"},
     "funnel.count": {"en": "{reached} of {n}", "zh": "{n} 人中 {reached} 人"},
-    "funnel.too_few": {"en": "{n} observed {window}", "zh": "满 {window} 者 {n} 人"},
+    "funnel.too_few": {
+        "en": "only {n} observed for {window}",
+        "zh": "观察满 {window}者仅 {n} 人",
+    },
     # loop
     "loop.title": {"en": "The loop, within {window}", "zh": "自循环（{window}内）"},
     "loop.of_arrivals": {"en": "of arrivals", "zh": "占访客"},
@@ -63,8 +77,8 @@ _PLOTS: dict[str, dict[str, str]] = {
     },
     "loop.gain": {"en": "loop gain", "zh": "闭环增益"},
     "loop.gain_meaning": {
-        "en": "customers per customer\nfrom outside",
-        "zh": "每位外来客户\n最终带来的客户数",
+        "en": "customers per customer\nfrom outside, by R({window})",
+        "zh": "每位外来客户最终形成的\n客户数，按 R（{window}）",
     },
     # self-circulation
     "circulation.title": {
@@ -105,10 +119,6 @@ _PLOTS: dict[str, dict[str, str]] = {
         "en": "referrals / buyers (biased low)",
         "zh": "推荐数 / 买家数（偏低）",
     },
-    "reproduction.few": {
-        "en": "fewer than {n} buyers at risk",
-        "zh": "可观察买家少于 {n} 人",
-    },
     # cohorts
     "cohorts.title": {
         "en": "Share of each cohort that bought in a later month",
@@ -125,6 +135,14 @@ _PLOTS: dict[str, dict[str, str]] = {
     },
     "cohorts.size": {"en": "people", "zh": "人数"},
     # values
+    "value.revenue_title": {
+        "en": "What customers have spent so far",
+        "zh": "客户至今消费分布",
+    },
+    "value.revenue_axis": {
+        "en": "value to date ({currency})",
+        "zh": "至今消费（{currency}）",
+    },
     "value.title": {
         "en": "Lifetime value of a customer",
         "zh": "客户终身价值分布",
@@ -157,12 +175,12 @@ _PLOTS: dict[str, dict[str, str]] = {
     },
     # referral tree
     "tree.title": {
-        "en": "Referral tree of {root}: {n} people, {depth} generations",
+        "en": "Referral tree of {root} (people: {n}, generations: {depth})",
         "zh": "{root} 的推荐树：{n} 人，{depth} 代",
     },
     "tree.part": {
-        "en": "{shown} people with most descendants of {n}",
-        "zh": "{n} 人中后代最多的 {shown} 人",
+        "en": "drawn: the {shown} with most descendants",
+        "zh": "图中为后代最多的 {shown} 人",
     },
     "tree.root": {"en": "root", "zh": "起点"},
     "tree.success": {"en": "brought buyers", "zh": "带来了买家"},

@@ -1,9 +1,15 @@
 """Draw any result: one call, one Axes."""
 
-from collections.abc import Callable
+from functools import singledispatch
 
 from matplotlib.axes import Axes
 
+from selfloop.measures.analyze import Analysis, ValueSummary
+from selfloop.measures.cohorts import Cohorts
+from selfloop.measures.funnel import Funnel
+from selfloop.measures.lifetime_model import LifetimeModel
+from selfloop.measures.loop import SelfLoop
+from selfloop.measures.referral import ReferralNetwork
 from selfloop.outputs.plots.circulation import plot_self_circulation
 from selfloop.outputs.plots.cohorts import plot_cohorts
 from selfloop.outputs.plots.fonts import SelfloopFontWarning
@@ -34,18 +40,14 @@ __all__ = [
     "plot_value_distribution",
 ]
 
-_DRAWN_BY: dict[str, Callable[..., Axes]] = {
-    "selfloop.measures.analyze.Analysis": plot_loop,
-    "selfloop.measures.analyze.ValueSummary": plot_social_value,
-    "selfloop.measures.cohorts.Cohorts": plot_cohorts,
-    "selfloop.measures.funnel.Funnel": plot_funnel,
-    "selfloop.measures.lifetime.LifetimeModel": plot_lifetime,
-    "selfloop.measures.loop.SelfLoop": plot_self_circulation,
-    "selfloop.measures.referral.ReferralNetwork": plot_referral_tree,
-}
 
-
-def plot(result: object, ax: Axes | None = None, *, lang: Lang = "en") -> Axes:
+@singledispatch
+def plot(
+    result: object,
+    ax: Axes | None = None,  # noqa: ARG001 - for the drawings registered below
+    *,
+    lang: Lang = "en",  # noqa: ARG001
+) -> Axes:
     """Draw any result of selfloop.
 
     Parameters
@@ -69,9 +71,14 @@ def plot(result: object, ax: Axes | None = None, *, lang: Lang = "en") -> Axes:
     TypeError
         When there is no drawing for such a result.
     """
-    for kind in type(result).__mro__:
-        draw = _DRAWN_BY.get(f"{kind.__module__}.{kind.__qualname__}")
-        if draw is not None:
-            return draw(result, ax, lang=lang)
-    known = ", ".join(sorted(name.rpartition(".")[2] for name in _DRAWN_BY))
+    known = ", ".join(kind.__name__ for kind in plot.registry if kind is not object)
     raise TypeError(f"result must be one of {known}; got {type(result).__name__}")
+
+
+plot.register(Analysis, plot_loop)
+plot.register(Cohorts, plot_cohorts)
+plot.register(Funnel, plot_funnel)
+plot.register(LifetimeModel, plot_lifetime)
+plot.register(ReferralNetwork, plot_referral_tree)
+plot.register(SelfLoop, plot_self_circulation)
+plot.register(ValueSummary, plot_social_value)

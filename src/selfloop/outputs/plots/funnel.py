@@ -1,7 +1,7 @@
 """The funnel as a picture."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
 from selfloop.core.errors import SettingError
+from selfloop.measures.funnel import Funnel
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -18,15 +19,17 @@ from selfloop.outputs.plots.style import (
 )
 from selfloop.outputs.text import Lang
 
-if TYPE_CHECKING:
-    from selfloop.measures.funnel import Funnel
-
 _BRANCHES = ("conversion", "repurchase", "referral")
+_MISSING = {
+    "conversion": "plot.no_visits",
+    "repurchase": "plot.no_data",
+    "referral": "plot.no_referrals",
+}
 _MAX_SEGMENTS = 12
 
 
 def plot_funnel(
-    funnel: "Funnel",
+    funnel: Funnel,
     ax: Axes | None = None,
     *,
     window_days: int = 90,
@@ -72,7 +75,6 @@ def plot_funnel(
         pen.title(pen.say("funnel.title", window=pen.days(window_days)), funnel.end)
         pen.ax.set_xlabel(pen.say("funnel.axis"))
         pen.ax.set_xlim(0, 1)
-        pen.ax.invert_yaxis()
         pen.ax.tick_params(axis="y", length=0)
         percent_axis(pen.ax, axis="x")
         clean(pen.ax, grid="x")
@@ -91,21 +93,25 @@ def _draw_stages(pen: Pen, stages: pd.DataFrame, windows: pd.DataFrame) -> None:
     """Draw one row for each stage of an undivided funnel."""
     labels = []
     traffic = stages[stages["stage"] == "traffic"]
-    if len(traffic):
-        n_people = format_value(traffic["n_reached"].iloc[0], "int")
+    n_people = traffic["n_reached"].iloc[0] if len(traffic) else pd.NA
+    labels.append((0.0, pen.say("stage.traffic")))
+    if pd.isna(n_people):
+        words = f"{format_value(None)}  {pen.say('plot.no_visits')}"
+        pen.ax.text(0.015, 0, words, va="center", fontsize="small")
+    else:
+        words = pen.say("funnel.traffic", n=format_value(n_people, "int"))
         pen.ax.barh(0, 1, 0.62, color=STAGE_COLOURS["traffic"])
-        pen.ax.text(
-            0.015, 0, pen.say("funnel.traffic", n=n_people), va="center", color="white"
-        )
-        labels.append((0.0, pen.say("stage.traffic")))
+        pen.ax.text(0.015, 0, words, va="center", color="white")
     for position, stage in enumerate(_BRANCHES, start=1):
         found = windows[windows["stage"] == stage]
         if len(found):
             row = found.iloc[0]
             source = "traffic" if stage == "conversion" else "conversion"
-            n_entered = format_value(row["n_entered"], "int")
-            note = pen.say(f"funnel.of_{source}", n=n_entered)
-            labels.append((float(position), f"{pen.say(f'stage.{stage}')}\n{note}"))
+            label = pen.say(f"stage.{stage}")
+            if pd.notna(row["n_entered"]):
+                n_entered = format_value(row["n_entered"], "int")
+                label += "\n" + pen.say(f"funnel.of_{source}", n=n_entered)
+            labels.append((float(position), label))
             _draw_row(pen, position, row, stage)
     _set_labels(pen.ax, labels)
 
@@ -132,6 +138,7 @@ def _draw_segments(pen: Pen, windows: pd.DataFrame, segments: Sequence[str]) -> 
 def _set_labels(ax: Axes, labels: Sequence[tuple[float, str]]) -> None:
     """Write the names of the rows."""
     ax.set_yticks([place for place, _ in labels], [words for _, words in labels])
+    ax.set_ylim(max(place for place, _ in labels) + 0.6, -0.6)
 
 
 def _draw_row(pen: Pen, y: float, row: "pd.Series[Any]", stage: str) -> None:
@@ -155,7 +162,7 @@ def _draw_row(pen: Pen, y: float, row: "pd.Series[Any]", stage: str) -> None:
         )  # fmt: skip
         ends += [share, high]
     ax.annotate(
-        _note(pen, row), (max(ends), y), (7, 0), textcoords="offset points",
+        _note(pen, row, stage), (max(ends), y), (7, 0), textcoords="offset points",
         va="center", fontsize="small", annotation_clip=False,
     )  # fmt: skip
 
@@ -167,8 +174,10 @@ def _share(row: "pd.Series[Any]", name: str) -> tuple[float, float, float] | Non
     return None if np.isnan(share) else (share, low, high)
 
 
-def _note(pen: Pen, row: "pd.Series[Any]") -> str:
+def _note(pen: Pen, row: "pd.Series[Any]", stage: str) -> str:
     """Write the headline share and its counts, or why there is none."""
+    if pd.isna(row["n_matured"]):
+        return f"{format_value(None)}  {pen.say(_MISSING[stage])}"
     n = format_value(row["n_matured"], "int")
     if pd.isna(row["share_matured"]):
         window = pen.days(float(row["window_days"]))

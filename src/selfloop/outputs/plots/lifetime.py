@@ -1,22 +1,19 @@
 """The parameters of a lifetime model as a picture."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from selfloop.core.display import format_value
+from selfloop.measures.lifetime_model import LifetimeModel
 from selfloop.outputs.plots.style import STAGE_COLOURS, clean, drawing
 from selfloop.outputs.text import Lang
-
-if TYPE_CHECKING:
-    from selfloop.measures.lifetime import LifetimeModel
 
 _MODELS = {"bg_nbd": "BG/NBD", "mbg_nbd": "MBG/NBD", "pareto_nbd": "Pareto/NBD"}
 
 
 def plot_lifetime(
-    model: "LifetimeModel", ax: Axes | None = None, *, lang: Lang = "en"
+    model: LifetimeModel, ax: Axes | None = None, *, lang: Lang = "en"
 ) -> Axes:
     """Draw the parameters of a lifetime model with their intervals.
 
@@ -56,8 +53,11 @@ def plot_lifetime(
         pen.ax.set_yticks(range(len(table)), [str(p) for p in table["parameter"]])
         pen.ax.set_ylim(len(table) - 0.5, -0.5)
         pen.ax.set_xscale("log")
+        pen.ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        pen.ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        pen.ax.xaxis.set_minor_locator(NullLocator())
         name = _MODELS.get(model.model, model.model)
-        pen.title(pen.say("lifetime.title", model=name))
+        pen.title(pen.say("lifetime.title", model=name), model.end)
         unit = pen.days(model.unit_days)
         pen.ax.set_xlabel(pen.say("lifetime.axis", unit=unit))
         clean(pen.ax, grid="x")

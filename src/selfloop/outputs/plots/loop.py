@@ -1,6 +1,6 @@
 """The loop of four stages as a picture."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from selfloop.core.display import format_value
+from selfloop.measures.analyze import Analysis
+from selfloop.measures.loop import SelfLoop
 from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing
 from selfloop.outputs.text import Lang
-
-if TYPE_CHECKING:
-    from selfloop.measures.analyze import Analysis
-    from selfloop.measures.loop import SelfLoop
 
 _RADIUS = 0.36
 
@@ -44,7 +42,7 @@ _ARROWS = {
 
 
 def plot_loop(
-    analysis: "Analysis",
+    analysis: Analysis,
     ax: Axes | None = None,
     *,
     window_days: int = 90,
@@ -142,7 +140,7 @@ def _rate(pen: Pen, stage: str, windows: pd.DataFrame) -> tuple[str, str]:
     return format_value(row["share_matured"], "share"), f"{of}\n[{low:.1f}, {high:.1f}]"
 
 
-def _strength(pen: Pen, loop: "SelfLoop", window_days: int) -> tuple[str, str]:
+def _strength(pen: Pen, loop: SelfLoop, window_days: int) -> tuple[str, str]:
     """Write R with its interval."""
     meaning = pen.say("loop.r_meaning")
     rows = loop.reproduction
@@ -154,22 +152,29 @@ def _strength(pen: Pen, loop: "SelfLoop", window_days: int) -> tuple[str, str]:
     return pen.say("loop.r", r=f"{row['r']:.2f}"), note
 
 
-def _draw_gain(pen: Pen, loop: "SelfLoop") -> None:
+def _draw_gain(pen: Pen, loop: SelfLoop) -> None:
     """Write in the middle what the loop makes of one customer from outside."""
-    value = loop.multiplier
-    known = value is not None and np.isfinite(value)
-    words = f"×{value:.2f}" if known else format_value(None)
-    note = pen.say("loop.gain_meaning")
-    if known:
-        note += f" [{loop.multiplier_low:.2f}, {loop.multiplier_high:.2f}]"
+    words, note = format_value(None), ""
+    if loop.reproduction.empty:
+        note = pen.say("plot.no_referrals")
+    elif loop.horizon_days is not None and not np.isnan(loop.multiplier):
+        words = f"×{_times(loop.multiplier)}"
+        low, high = _times(loop.multiplier_low), _times(loop.multiplier_high)
+        window = pen.days(loop.horizon_days)
+        note = f"{pen.say('loop.gain_meaning', window=window)}\n[{low}, {high}]"
     pen.ax.text(
-        0, 0.66, pen.say("loop.gain"), ha="center", va="center", fontsize="small"
+        0, 0.7, pen.say("loop.gain"), ha="center", va="center", fontsize="small"
     )
     pen.ax.text(
-        0, 0.46, words, ha="center", va="center", fontsize="xx-large",
+        0, 0.52, words, ha="center", va="center", fontsize="xx-large",
         fontweight="bold",
     )  # fmt: skip
     pen.ax.text(
-        0, 0.34, note, ha="center", va="top", fontsize="small", alpha=0.8,
+        0, 0.42, note, ha="center", va="top", fontsize="small", alpha=0.8,
         linespacing=1.3,
     )  # fmt: skip
+
+
+def _times(value: float) -> str:
+    """Write a factor; without end where the loop may grow by itself."""
+    return format_value(value) if np.isinf(value) else f"{value:.2f}"

@@ -1,13 +1,11 @@
 """How many new buyers one buyer brings, by age, as a picture."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
-from selfloop.core.settings import MIN_AT_RISK
+from selfloop.measures.loop import SelfLoop
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -18,12 +16,9 @@ from selfloop.outputs.plots.style import (
 )
 from selfloop.outputs.text import Lang
 
-if TYPE_CHECKING:
-    from selfloop.measures.loop import SelfLoop
-
 
 def plot_reproduction(
-    loop: "SelfLoop", ax: Axes | None = None, *, lang: Lang = "en"
+    loop: SelfLoop, ax: Axes | None = None, *, lang: Lang = "en"
 ) -> Axes:
     """Draw the mean number of buyers a buyer has brought by each age.
 
@@ -39,20 +34,22 @@ def plot_reproduction(
     Returns
     -------
     matplotlib.axes.Axes
-        The curve M(age) with its band, dotted where fewer than 30 buyers are
-        observed; R(H) at each horizon, the buyers observed that long under the axis,
-        and the naive ratio beside it.
+        The curve M(age) with its band; R(H) at each horizon, the buyers observed
+        that long under the axis, and the naive ratio, which is biased low, beside it.
     """
     with drawing(ax, lang) as pen:
-        _draw_curve(pen, loop.curve)
-        _draw_horizons(pen, loop.reproduction)
+        if loop.reproduction.empty:
+            pen.blank(pen.say("plot.no_referrals"))
+        else:
+            _draw_curve(pen, loop.curve)
+            _draw_horizons(pen, loop.reproduction)
         pen.title(pen.say("reproduction.title"), loop.end)
         pen.ax.set_xlabel(pen.say("reproduction.age"))
         pen.ax.set_ylabel(pen.say("reproduction.axis"))
         pen.ax.set_ylim(bottom=0)
         clean(pen.ax)
         if pen.ax.get_legend_handles_labels()[0]:
-            pen.ax.legend(loc="upper left", frameon=False, fontsize="small")
+            pen.ax.legend(loc="lower right", frameon=False, fontsize="small")
         return pen.ax
 
 
@@ -62,21 +59,12 @@ def _draw_curve(pen: Pen, curve: pd.DataFrame) -> None:
         return
     age, r = floats(curve, "age_days"), floats(curve, "r")
     colour = STAGE_COLOURS["referral"]
-    enough = floats(curve, "n_at_risk") >= MIN_AT_RISK
     pen.ax.fill_between(
-        age, floats(curve, "r_low"), floats(curve, "r_high"), where=enough.tolist(),
-        step="post", color=colour, alpha=0.18, linewidth=0,
-        label=pen.say("plot.interval"),
+        age, floats(curve, "r_low"), floats(curve, "r_high"),step="post",
+        color=colour, alpha=0.18, linewidth=0, label=pen.say("plot.interval"),
     )  # fmt: skip
-    pen.ax.step(
-        age, np.where(enough, r, np.nan), where="post", color=colour,
-        label=pen.say("reproduction.curve"),
-    )  # fmt: skip
-    if not enough.all():
-        pen.ax.step(
-            age, np.where(enough, np.nan, r), where="post", color=colour,
-            linestyle=":", label=pen.say("reproduction.few", n=MIN_AT_RISK),
-        )  # fmt: skip
+    label = pen.say("reproduction.curve")
+    pen.ax.step(age, r, where="post", color=colour, label=label)
 
 
 def _draw_horizons(pen: Pen, reproduction: pd.DataFrame) -> None:
@@ -95,8 +83,8 @@ def _draw_horizons(pen: Pen, reproduction: pd.DataFrame) -> None:
         horizon[known], r[known], low[known], high[known], strict=True
     ):
         ax.annotate(
-            interval(value, a, b), (x, b if b == b else value), (0, 5),
-            textcoords="offset points", ha="center", fontsize="small",
+            interval(value, a, b), (x, a if a == a else value), (8, -3),
+            textcoords="offset points", ha="left", va="top", fontsize="small",
         )  # fmt: skip
     if known.any():
         ax.plot(
@@ -104,8 +92,14 @@ def _draw_horizons(pen: Pen, reproduction: pd.DataFrame) -> None:
             markerfacecolor="none", markeredgecolor=ink,
             label=pen.say("reproduction.naive"),
         )  # fmt: skip
-    ticks = [
-        f"{x:g}\nn={format_value(n, 'int')}"
-        for x, n in zip(horizon, reproduction["n_observed"], strict=True)
-    ]
-    ax.set_xticks(horizon, ticks)
+    # Room for the words beside the last point.
+    end = max([*horizon, ax.get_xlim()[1]]) * 1.2
+    ax.set_xlim(0, end)
+    labels, last, is_low = [], -end, False
+    for x, n in zip(horizon, reproduction["n_observed"], strict=True):
+        # Two counts that would touch stand one below the other.
+        is_low = x - last < 0.12 * end and not is_low
+        gap = "\n\n" if is_low else "\n"
+        labels.append(f"{x:g}{gap}n={format_value(n, 'int')}")
+        last = x
+    ax.set_xticks(horizon, labels)

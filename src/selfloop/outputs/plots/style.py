@@ -38,6 +38,15 @@ SOURCE_COLOURS = {
 }
 """Colour of the first orders of each source."""
 
+_SEGMENTS = {
+    "all": "segment.all",
+    "(missing)": "segment.missing",
+    "(other)": "segment.other",
+    "paid": "source.paid",
+    "organic": "source.organic",
+    "referral": "source.referral",
+    "unknown": "source.unknown",
+}
 _NAME_LENGTH = 24
 
 
@@ -80,9 +89,8 @@ class Pen:
 
     def segment(self, value: object) -> str:
         """Return a segment or a source in words, or as it is when it has none."""
-        known = {"all": "segment.all", "paid": "source.paid"}
-        known |= {s: f"source.{s}" for s in ("organic", "referral", "unknown")}
-        return self.say(known[value]) if value in known else self.name(value)
+        key = _SEGMENTS.get(str(value))
+        return self.name(value) if key is None else self.say(key)
 
     def title(self, words: str, end: date | None = None) -> None:
         """Write the title, with the last day of the data at its right."""
@@ -90,6 +98,13 @@ class Pen:
         if end is not None:
             note = self.say("plot.end", end=f"{end:%Y-%m-%d}")
             self.ax.set_title(note, loc="right", fontsize="small", alpha=0.75)
+
+    def blank(self, words: str) -> None:
+        """Write why there is nothing to draw, in the middle."""
+        self.ax.set_axis_off()
+        self.ax.text(
+            0.5, 0.5, words, ha="center", va="center", transform=self.ax.transAxes
+        )
 
 
 @contextmanager

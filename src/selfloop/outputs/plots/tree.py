@@ -1,6 +1,7 @@
 """One referral tree as a picture, from five people to a million."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,9 @@ from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
 from selfloop.core.errors import SettingError
+from selfloop.measures.referral import ReferralNetwork
 from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing, floats
 from selfloop.outputs.text import Lang
-
-if TYPE_CHECKING:
-    from selfloop.measures.referral import ReferralNetwork
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -24,7 +23,8 @@ Ints = NDArray[np.intp]
 _MAX_PEOPLE = 1500
 _MAX_LAYERED_LEAVES = 24
 _MAX_NAMED = 60
-_N_BEST_NAMED = 6
+_MAX_LEVEL_NAMES = 8
+_N_BEST_NAMED = 7
 _COLUMNS = ("person_id", "referrer_id", "generation", "n_invited", "n_referred",
             "reach", "subtree_depth")  # fmt: skip
 
@@ -46,7 +46,7 @@ class Layout(NamedTuple):
 
 
 def plot_referral_tree(
-    network: "ReferralNetwork",
+    network: ReferralNetwork,
     ax: Axes | None = None,
     *,
     root_id: str | None = None,
@@ -83,8 +83,7 @@ def plot_referral_tree(
     with drawing(ax, lang, size=(7.2, 6.4)) as pen:
         pen.ax.set_axis_off()
         if root_id is None:
-            words = pen.say("plot.no_data")
-            pen.ax.text(0.5, 0.5, words, ha="center", transform=pen.ax.transAxes)
+            pen.blank(pen.say("plot.no_data"))
             return pen.ax
         people, n_people = _read_tree(network, root_id)
         parent = _parents(people)
@@ -104,7 +103,7 @@ def plot_referral_tree(
         return pen.ax
 
 
-def _read_tree(network: "ReferralNetwork", root_id: str) -> tuple[pd.DataFrame, int]:
+def _read_tree(network: ReferralNetwork, root_id: str) -> tuple[pd.DataFrame, int]:
     """Read the people of a tree, the root first, and count all of them.
 
     A person has more descendants than any of them has, so the people with most
@@ -112,18 +111,18 @@ def _read_tree(network: "ReferralNetwork", root_id: str) -> tuple[pd.DataFrame, 
     """
     everybody = network.people
     person = everybody.filter(everybody.person_id == root_id).select("root_id")
-    found = person.to_pandas()["root_id"]
-    if found.empty:
+    found = person.to_pyarrow()["root_id"].to_pylist()
+    if not found:
         raise SettingError(f"root_id must be in the referral network; got {root_id!r}")
-    if found.iloc[0] != root_id:
+    if found[0] != root_id:
         raise SettingError(
             f"root_id must be somebody whom nobody brought; {root_id!r} belongs to "
-            f"the tree of {found.iloc[0]!r}"
+            f"the tree of {found[0]!r}"
         )
     tree = everybody.filter(everybody.root_id == root_id)
-    n_people = int(tree.count().to_pandas())
+    n_people = int(tree.count().to_pyarrow().as_py())
     largest = tree.order_by(tree.reach.desc(), "generation", "person_id")
-    people = largest.limit(_MAX_PEOPLE).select(*_COLUMNS).to_pandas()
+    people = largest.limit(_MAX_PEOPLE).select(*_COLUMNS).to_pyarrow().to_pandas()
     order = ["generation", "reach", "person_id"]
     people = people.sort_values(order, ascending=[True, False, True])
     return people.reset_index(drop=True), n_people
@@ -166,16 +165,30 @@ def lay_out(parent: Ints) -> Layout:
         leaves[row] += is_leaf[row]
         if row:
             leaves[parent[row]] += leaves[row]
-    start = np.zeros(n)
-    used = np.zeros(n)
+    is_layered = leaves[0] <= _MAX_LAYERED_LEAVES
+    children: list[list[int]] = [[] for _ in range(n)]
     for row in range(1, n):
-        start[row] = start[parent[row]] + used[parent[row]]
-        used[parent[row]] += leaves[row]
+        children[parent[row]].append(row)
+    start = np.zeros(n)
+    for row in range(n):
+        place = start[row]
+        for child in children[row] if is_layered else _spread(children[row]):
+            start[child] = place
+            place += leaves[child]
     middle = start + leaves / 2
-    if leaves[0] <= _MAX_LAYERED_LEAVES:
+    if is_layered:
         return Layout(generation, middle, None)
     angle = middle / leaves[0] * 2 * np.pi
-    return Layout(generation * np.cos(angle), generation * np.sin(angle), angle)
+    # The first ring is wide, because most of the crowd stands there.
+    radius = np.where(generation > 0, generation + 0.8, 0.0)
+    return Layout(radius * np.cos(angle), radius * np.sin(angle), angle)
+
+
+def _spread(rows: list[int]) -> list[int]:
+    """Put the first and the last in turn, so that large branches stand apart."""
+    half = (len(rows) + 1) // 2
+    pairs = zip_longest(rows[:half], reversed(rows[half:]))
+    return [row for pair in pairs for row in pair if row is not None]
 
 
 def _draw_links(ax: Axes, parent: Ints, layout: Layout) -> None:
@@ -240,28 +253,41 @@ def _draw_people(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -
 
 def _draw_names(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -> None:
     """Write all names of a small tree, or those with most descendants."""
-    n = len(parent)
-    named = np.arange(n)
-    if n > _MAX_NAMED:
-        named = np.argsort(-people["reach"].to_numpy(), kind="stable")[:_N_BEST_NAMED]
-    is_leaf = np.bincount(parent[1:], minlength=n) == 0
+    is_leaf = np.bincount(parent[1:], minlength=len(parent)) == 0
+    is_deep = layout.angle is None and layout.x.max() > _MAX_LEVEL_NAMES
     box: dict[str, Any] = {
         "boxstyle": "round,pad=0.15", "linewidth": 0, "alpha": 0.75,
         "facecolor": pen.ax.figure.get_facecolor(),
     }  # fmt: skip
-    for row in named:
-        words = pen.name(people["person_id"].iloc[row])
-        spot = (layout.x[row], layout.y[row])
-        turn, side, shift = 0.0, "left", (8.0, 0.0)
-        if not is_leaf[row]:
-            side, shift = "center", (0.0, 11.0)
-        elif layout.angle is not None:
-            turn, side, shift = _outward(layout.angle[row])
+    for row in _named(floats(people, "reach"), layout):
+        turn, side, shift = 0.0, "center", (0.0, 11.0)
+        if is_leaf[row]:
+            angle = 0.0 if layout.angle is None else float(layout.angle[row])
+            turn, side, shift = _outward(angle)
+        elif is_deep:
+            turn, side, shift = 60.0, "left", (2.0, 9.0)
         pen.ax.annotate(
-            words, spot, shift, textcoords="offset points", ha=side, va="center",
-            rotation=turn, rotation_mode="anchor", fontsize="x-small",
-            bbox=None if is_leaf[row] else box, zorder=4,
+            pen.name(people["person_id"].iloc[row]), (layout.x[row], layout.y[row]),
+            shift, textcoords="offset points", ha=side, va="center", rotation=turn,
+            rotation_mode="anchor", fontsize="x-small", zorder=4,
+            bbox=None if is_leaf[row] or is_deep else box,
         )  # fmt: skip
+
+
+def _named(reach: Floats, layout: Layout) -> list[int]:
+    """Return who is named: everybody, or the largest that do not stand together."""
+    if len(reach) <= _MAX_NAMED:
+        return list(range(len(reach)))
+    spots = np.column_stack([layout.x, layout.y])
+    apart = 0.08 * max(np.ptp(layout.x), np.ptp(layout.y))
+    named: list[int] = []
+    for row in np.argsort(-reach, kind="stable"):
+        far = np.linalg.norm(spots[named] - spots[row], axis=1) > apart
+        if reach[row] > 0 and far.all():
+            named.append(int(row))
+        if len(named) == _N_BEST_NAMED:
+            break
+    return named
 
 
 def _outward(angle: float) -> tuple[float, str, tuple[float, float]]:

@@ -1,12 +1,11 @@
 """What customers are worth, by themselves and through others, as pictures."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
+from selfloop.measures.analyze import ValueSummary
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -18,9 +17,6 @@ from selfloop.outputs.plots.style import (
 )
 from selfloop.outputs.text import Lang
 
-if TYPE_CHECKING:
-    from selfloop.measures.analyze import ValueSummary
-
 _GROUPS = {
     "direct": ("source.direct", STAGE_COLOURS["conversion"]),
     "referral": ("source.referral", STAGE_COLOURS["referral"]),
@@ -28,13 +24,15 @@ _GROUPS = {
 
 
 def plot_value_distribution(
-    summary: "ValueSummary",
+    summary: ValueSummary,
     ax: Axes | None = None,
     *,
     currency: str | None = None,
     lang: Lang = "en",
 ) -> Axes:
     """Draw how lifetime value is spread, for referred people and for the others.
+
+    Without a lifetime model it is what they have spent so far, and the labels say so.
 
     Parameters
     ----------
@@ -69,8 +67,10 @@ def plot_value_distribution(
                 label=pen.say("value.group", group=pen.say(key), n=n_people),
             )  # fmt: skip
         _label_classes(pen, table, lows)
-        pen.title(pen.say("value.title"))
-        pen.ax.set_xlabel(pen.say("value.axis", currency=_unit(pen, currency)))
+        kind = "revenue_" if summary.value_column == "revenue" else ""
+        unit = _unit(pen, currency)
+        pen.title(pen.say(f"value.{kind}title"))
+        pen.ax.set_xlabel(pen.say(f"value.{kind}axis", currency=unit))
         pen.ax.set_ylabel(pen.say("value.share"))
         percent_axis(pen.ax)
         clean(pen.ax)
@@ -80,7 +80,7 @@ def plot_value_distribution(
 
 
 def plot_value_by_source(
-    summary: "ValueSummary",
+    summary: ValueSummary,
     ax: Axes | None = None,
     *,
     currency: str | None = None,
@@ -113,6 +113,8 @@ def plot_value_by_source(
             name = pen.segment(row["source"])
             labels.append(pen.say("value.group", group=name, n=n_buyers))
             if pd.isna(row["lifetime_value_per_buyer"]):
+                words = format_value(None)
+                pen.ax.text(0.01, y, words, transform=pen.ax.get_yaxis_transform())
                 continue
             is_referred = row["source"] == "referral"
             colour = STAGE_COLOURS["referral" if is_referred else "conversion"]
@@ -131,7 +133,7 @@ def plot_value_by_source(
 
 
 def plot_social_value(
-    summary: "ValueSummary",
+    summary: ValueSummary,
     ax: Axes | None = None,
     *,
     currency: str | None = None,
@@ -159,6 +161,10 @@ def plot_social_value(
     """
     table = summary.deciles.sort_values("decile", kind="stable")
     with drawing(ax, lang) as pen:
+        if table.empty:
+            pen.title(pen.say("social.title"))
+            pen.blank(pen.say("plot.no_referrals"))
+            return pen.ax
         place = table["decile"].to_numpy(dtype=int)
         total = floats(table, "total_value")
         social = floats(table, "social_value")

@@ -1,4 +1,4 @@
-"""The finding: two to four sentences that are true of the numbers, whatever they are."""
+"""The finding: two to four sentences that are true of whatever the numbers are."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -90,13 +90,11 @@ def _loop(cards: Mapping[str, Any], has: list[str]) -> Sentence:
     if low is None or high is None:
         return Sentence("finding.no_interval", values)
     values |= {"low": per_hundred(low), "high": per_hundred(high)}
+    if low < 1 <= high:
+        return Sentence("finding.unsure", values)
     if low >= 1:
         return Sentence("finding.sustains", values)
-    if high >= 1:
-        return Sentence("finding.unsure", values)
     gain = cards["gain"]
-    if gain["value"] is None:
-        return Sentence("finding.fades_plain", values)
-    names = {"value": "gain", "low": "gain_low", "high": "gain_high"}
-    values |= {name: number(gain[end]) for end, name in names.items()}
+    ends = {"value": "gain", "low": "gain_low", "high": "gain_high"}
+    values |= {name: number(gain[end]) for end, name in ends.items()}
     return Sentence("finding.fades", values)

@@ -60,14 +60,23 @@ def el(name: str, *inside: object, **attributes: object) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(name, shown, body)
 
 
-def label(
-    x: float, y: float, words: object, *, anchor: str = "middle", more: str = ""
-) -> Markup:
-    """Return a text of an axis."""
-    css = f"ax {more}".strip()
-    side = None if anchor == "start" else anchor
-    return el("text", words, x=x, y=y, text_anchor=side, fill=COLOURS["muted"],
-              font_size=13, class_=css)  # fmt: skip
+def label(x: float, y: float, words: object, *, more: str = "") -> Markup:
+    """Return a text of an axis, to stand in a group made by `labels`."""
+    return el("text", words, x=x, y=y, class_=more or None)
+
+
+def labels(*inside: Markup, anchor: str = "middle") -> Markup:
+    """Return a group of axis texts that share size, colour and side."""
+    return el(
+        "g", *inside, fill=COLOURS["muted"], font_size=13, class_="ax",
+        text_anchor=None if anchor == "start" else anchor,
+    )  # fmt: skip
+
+
+def levels(left: float, right: float, heights: Sequence[float]) -> Markup:
+    """Return the lines of a vertical axis as one mark."""
+    way = "".join(f"M{_short(left)},{_short(y)}H{_short(right)}" for y in heights)
+    return el("path", d=way, **stroke("line", 1))
 
 
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> Markup:

@@ -37,12 +37,20 @@ class Voice:
         return "zh-Hans" if self.lang == "zh" else "en"
 
     def say(self, key: str, **values: object) -> Markup:
-        """Return a text inside a line: ``English / 中文``."""
-        return self._joined(key, values, Markup('<span class="sep"> / </span>'))
+        """Return a text inside a line; the style writes a stroke between the two."""
+        return self._joined(key, values, Markup(""))
 
     def head(self, key: str, **values: object) -> Markup:
-        """Return a heading: ``English 中文``."""
+        """Return a heading; a space stands between the two."""
         return self._joined(key, values, Markup(" "))
+
+    def each(self, key: str, **keys: str) -> Markup:
+        """Return a text whose places are filled with other texts of the catalogue."""
+        said = {
+            lang: self._one(key, lang, {k: text(v, lang) for k, v in keys.items()})
+            for lang in self.langs
+        }
+        return self._marked(said, Markup(""))
 
     def block(self, key: str, **values: object) -> Markup:
         """Return a paragraph for each language."""
@@ -65,14 +73,19 @@ class Voice:
         return Markup(_STRONG.sub(r"<b>\1</b>", safe))
 
     def _mark(self, lang: Lang) -> Markup:
-        """Return the attributes of a part in one language."""
+        """Return the attribute of a part in one language."""
         if self.lang != "both":
             return Markup("")
-        return Markup(' class="zh" lang="zh-Hans"' if lang == "zh" else ' class="en"')
+        return Markup(' lang="zh-Hans"' if lang == "zh" else ' lang="en"')
 
     def _joined(self, key: str, values: dict[str, object], gap: Markup) -> Markup:
-        """Join the languages of a page; once when they read the same."""
-        said = {lang: self._one(key, lang, values) for lang in self.langs}
+        """Join the languages of a page."""
+        return self._marked(
+            {lang: self._one(key, lang, values) for lang in self.langs}, gap
+        )
+
+    def _marked(self, said: dict[Lang, Markup], gap: Markup) -> Markup:
+        """Mark each language; a text that reads the same in both stands once."""
         if len(set(said.values())) == 1:
             return next(iter(said.values()))
         return gap.join(

@@ -1,0 +1,220 @@
+"""What each customer is worth: by what they buy and by whom they bring."""
+
+import warnings
+from typing import get_args
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+
+from selfloop.core import schema
+from selfloop.core.errors import FitError, FitWarning
+from selfloop.core.settings import LedgerRule, check_choice, check_number
+from selfloop.inputs.events import Events
+from selfloop.kernels.forest import descendants
+from selfloop.kernels.ledger import direct_value, ledger, network_value, passed_up
+from selfloop.kernels.network import mean_generation, topological_order
+from selfloop.measures.lifetime import LifetimeModel, fit_lifetime
+from selfloop.measures.referral import Forest, forest_of
+
+_SOCIAL = ("reach", "direct_value", "network_value", "given_value", "social_value")
+_EXPECTED = ("p_alive", "expected_purchases", "expected_value")
+
+
+def customer_value(
+    events: Events,
+    *,
+    rule: LedgerRule = "halving",
+    horizon_days: float = 365,
+    discount_rate: float = 0.0,
+    model: LifetimeModel | None = None,
+) -> ir.Table:
+    """What is each customer worth, by own purchases and by the people they bring?
+
+    Parameters
+    ----------
+    events : Events
+        Result of `read_events`.
+    rule : {"halving", "shapley"}
+        How the value of an order is shared with those who brought the buyer.
+    horizon_days : float
+        Horizon of the expected value, in days; at least 1.
+    discount_rate : float
+        Annual rate at which expected value is discounted, 0 or more.
+    model : LifetimeModel, optional
+        A fitted model; by default one is fitted. When the data do not allow it, a
+        `FitWarning` says why and the expected columns are missing.
+
+    Returns
+    -------
+    ibis table
+        Columns of `schema.CUSTOMER_VALUE`; one row per buyer and per person of the
+        referral network. Without referrals the social columns are missing.
+
+    Raises
+    ------
+    SettingError
+        A setting is outside its range.
+
+    Notes
+    -----
+    With r_v the value of v's own orders, w_vu the weight of referrer v for u and
+    tau_u the share that u passes up (0 for people nobody brought)::
+
+        F_v      = r_v + sum_u w_vu tau_u F_u
+        social_v = (1 - tau_v) sum_u w_vu tau_u F_u
+        given_v  = tau_v r_v
+        total_v  = r_v - given_v + social_v
+
+    ``halving`` takes tau = 1/2; ``shapley`` takes d / (d + 1) in generation d, which
+    splits every order equally over the buyer and everybody above, the Shapley value
+    of the game "an order happens only if its whole chain is there". The totals sum to
+    revenue. Reach, direct and network value count the same money several times and
+    must not be added up.
+
+    Examples
+    --------
+    >>> import selfloop as sl
+    >>> shop = sl.simulate(n_visitors=2000, seed=7)
+    >>> values = sl.customer_value(sl.read_events(shop.orders, shop.referrals))
+    >>> table = values.to_pandas()
+    >>> bool(abs(table.total_value.sum() - table.revenue.sum()) < 1e-6)
+    True
+    """
+    check_choice("rule", rule, get_args(LedgerRule))
+    check_number("horizon_days", horizon_days, low=1)
+    check_number("discount_rate", discount_rate, low=0)
+    return value_table(
+        events,
+        _fitted(events) if model is None else model,
+        rule=rule,
+        horizon_days=horizon_days,
+        discount_rate=discount_rate,
+    )
+
+
+def value_table(
+    events: Events,
+    model: LifetimeModel | None,
+    *,
+    rule: LedgerRule,
+    horizon_days: float,
+    discount_rate: float,
+) -> ir.Table:
+    """Value everybody with the model at hand, or without any.
+
+    Parameters
+    ----------
+    events, rule, horizon_days, discount_rate
+        As in `customer_value`.
+    model : LifetimeModel or None
+        None leaves the expected columns missing.
+
+    Returns
+    -------
+    ibis table
+        Columns of `schema.CUSTOMER_VALUE`.
+    """
+    rows = _everybody(events)
+    rows = _with_expected(rows, model, horizon_days, discount_rate)
+    rows = _with_social(rows, events, rule)
+    rows = rows.mutate(
+        lifetime_value=rows.revenue + rows.expected_value,
+        total_value=rows.revenue - rows.given_value + rows.social_value,
+    )
+    table = rows.select(*schema.names("customer_value"))
+    return events.engine.keep(table, "customer_value")
+
+
+def _fitted(events: Events) -> LifetimeModel | None:
+    """Fit a model, or warn that the data do not allow it."""
+    try:
+        return fit_lifetime(events)
+    except FitError as error:
+        warnings.warn(f"no expected values: {error}", FitWarning, stacklevel=3)
+        return None
+
+
+def _everybody(events: Events) -> ir.Table:
+    """Select buyers, people with any order, and the referral network."""
+    core = events.core
+    known = "referrals" in events.has
+    in_network = core.referrer_no.notnull() | (core.n_invited > 0)
+    rows = core.filter((core.n_purchases > 0) | (core.revenue != 0) | in_network)
+    hidden = ibis.null("int64")
+    return rows.select(
+        "person_no",
+        "person_id",
+        "source",
+        "channel",
+        "generation",
+        "n_purchases",
+        first_order_at="first_at",
+        revenue=rows.revenue.cast("float64"),
+        n_invited=rows.n_invited.cast("int64") if known else hidden,
+        n_referred=rows.n_referred.cast("int64") if known else hidden,
+    )
+
+
+def _with_expected(
+    rows: ir.Table, model: LifetimeModel | None, horizon_days: float, rate: float
+) -> ir.Table:
+    """Add what the model expects; missing without a model."""
+    if model is None:
+        return rows.mutate(**{name: ibis.null("float64") for name in _EXPECTED})
+    expected = model.predict(horizon_days, discount_rate=rate)
+    expected = expected.select("person_id", *_EXPECTED)
+    return rows.left_join(expected, "person_id").drop("person_id_right")
+
+
+def _with_social(rows: ir.Table, events: Events, rule: LedgerRule) -> ir.Table:
+    """Add the ledger; missing without referrals, zero for people outside the network."""
+    if events.links is None:
+        return rows.mutate(
+            reach=ibis.null("int64"),
+            **{name: ibis.null("float64") for name in _SOCIAL[1:]},
+        )
+    table = events.engine.upload(_ledger(events, rule), "ledger")
+    rows = rows.left_join(table, "person_no").drop("person_no_right")
+    # Nobody outside the network gives or gets anything: that zero is known.
+    return rows.mutate(**{name: rows[name].fill_null(0) for name in _SOCIAL})
+
+
+def _ledger(events: Events, rule: LedgerRule) -> pa.Table:
+    """Compute the ledger of the whole network as arrays."""
+    forest = forest_of(events)
+    assert events.links is not None  # noqa: S101 - for the type checker
+    links = events.links.select("referrer_no", "referee_no", "weight").to_pyarrow()
+    referrer = np.searchsorted(forest.person_no, links["referrer_no"].to_numpy())
+    referee = np.searchsorted(forest.person_no, links["referee_no"].to_numpy())
+    weight = links["weight"].to_numpy()
+    n = forest.person_no.size
+    order = topological_order(referrer, referee, n_people=n)
+    depth = mean_generation(referrer, referee, weight=weight, order=order)
+    book = ledger(
+        referrer,
+        referee,
+        weight=weight,
+        own_value=forest.revenue,
+        tau=passed_up(depth, rule=rule),
+        order=order,
+    )
+    return pa.table(
+        {
+            "person_no": forest.person_no,
+            "reach": descendants(forest.parent, forest.generation),
+            "direct_value": direct_value(referrer, referee, own_value=forest.revenue),
+            "network_value": _below(forest),
+            "given_value": book.given_value,
+            "social_value": book.social_value,
+        }
+    )
+
+
+def _below(forest: Forest) -> np.ndarray:
+    """Return the spend of everybody below each person."""
+    below: np.ndarray = network_value(
+        forest.parent, forest.generation, own_value=forest.revenue
+    )
+    return below

@@ -1,0 +1,259 @@
+"""The numbers of a report as Markdown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfloop.outputs.report import formats as fmt
+from selfloop.outputs.report.finding import finding
+from selfloop.outputs.report.folding import unfold
+from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.summary import show
+from selfloop.outputs.report.voice import PageLang, Voice
+from selfloop.outputs.tables import markdown_cell
+from selfloop.outputs.text import TEXTS, text
+
+Numbers = Mapping[str, Any]
+Table = tuple[Sequence[str], list[list[str]]]
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """What every section is written with: numbers as rows, languages, currency."""
+
+    n: Numbers
+    voice: Voice
+    money: Money
+
+    def say(self, key: str, **values: object) -> str:
+        """Say a text in the languages of the report, on one line."""
+        langs = self.voice.langs
+        said = dict.fromkeys(text(key, lang, **values) for lang in langs)
+        return " / ".join(said).replace("**", "")
+
+    def known(self, key: str, otherwise: str) -> str:
+        """Say a text when there is one of that key, and else show what was given."""
+        return self.say(key) if key in TEXTS else otherwise
+
+
+def markdown(numbers: Numbers, *, lang: PageLang = "both") -> str:
+    """Return a report as Markdown.
+
+    Parameters
+    ----------
+    numbers : mapping
+        From `selfloop.outputs.report.numbers.report_numbers`.
+    lang : {"both", "en", "zh"}, optional
+        Languages.
+
+    Returns
+    -------
+    str
+        The finding, the key numbers and the tables of the page. Texts of the user's
+        stay inside their cells.
+    """
+    n = unfold(numbers)
+    writer = _Writer(n, Voice(lang), Money(n["meta"]["currency"]))
+    parts = [
+        f"# {markdown_cell(n['meta']['title'] or writer.say('report.title'))}",
+        f"{n['meta']['start']} – {n['meta']['end']} · {n['meta']['timezone']}",
+        *_finding(writer),
+        *_section(writer, "nav.summary", _cards(writer)),
+        *_section(writer, "funnel.head", _windows(writer)),
+        *_section(writer, "circulation.head", _months(writer), _r(writer)),
+        *_section(writer, "cohorts.head", _cohorts(writer)),
+        *_section(writer, "lifetime.head", _sources(writer)),
+        *_section(writer, "social.head", _generations(writer), _books(writer)),
+        *_section(writer, "advocates.head", _advocates(writer)),
+        *_section(writer, "quality.head", _audit(writer), _notes(writer)),
+        f"selfloop {n['selfloop_version']}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _finding(writer: _Writer) -> Iterable[str]:
+    """Write the finding, one paragraph for each language."""
+    said = finding(writer.n)
+    for lang in writer.voice.langs:
+        gap = "" if lang == "zh" else " "
+        yield gap.join(text(s.key, lang, **s.values) for s in said)
+
+
+def _section(writer: _Writer, key: str, *tables: Table) -> Iterable[str]:
+    """Write a heading and its tables; an empty one is said to be missing."""
+    yield f"## {writer.say(key)}"
+    filled = [table for table in tables if table[1]]
+    if not filled:
+        yield writer.say("report.missing")
+    for heads, rows in filled:
+        rule = ["---", *["---:"] * (len(heads) - 1)]
+        body = [[markdown_cell(cell) for cell in row] for row in rows]
+        heads = [markdown_cell(writer.say(key)) for key in heads]
+        yield "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *body])
+
+
+def _span(value: str, low: float | None, high: float | None, write: Any) -> str:  # noqa: ANN401
+    """Write a value with its interval, if it has one."""
+    if low is None or high is None:
+        return value
+    return f"{value} ({write(low)} – {write(high)})"
+
+
+def _cards(writer: _Writer) -> Table:
+    """Write the key numbers."""
+    rows = []
+    for card in writer.n["kpis"]:
+        name = writer.say(f"kpi.{card['key']}", days=fmt.count(card["days"]))
+        days = fmt.count(card["days"])
+        ends = [show(card, end, writer.money) for end in ("low", "high")]
+        interval = "" if card["low"] is None else " – ".join(ends)
+        if card["value"] is None:
+            interval = writer.say(f"missing.{card['reason']}")
+        value = show(card, "value", writer.money)
+        rows.append([name, value, interval, days if card["days"] else ""])
+    return ("col.item", "col.value", "col.interval", "col.horizon"), rows
+
+
+def _windows(writer: _Writer) -> Table:
+    """Write every rate within every window, in two forms."""
+    rows = []
+    for row in writer.n["funnel"]["windows"]:
+        shares = [
+            _span(fmt.share(row[f"share_{form}"]), row[f"share_{form}_low"],
+                  row[f"share_{form}_high"], fmt.share)
+            for form in ("matured", "within")
+        ]  # fmt: skip
+        counts = [fmt.count(row[c]) for c in ("n_entered", "n_matured", "n_open")]
+        stage = writer.say(f"stage.{row['stage']}")
+        rows.append([stage, str(row["window_days"]), *counts, *shares])
+    heads = ("col.stage", "col.window", "col.entered", "col.matured", "col.open",
+             "col.share_matured", "col.share_within")  # fmt: skip
+    return heads, rows
+
+
+def _months(writer: _Writer) -> Table:
+    """Write what carried each month; the share only beside R."""
+    known = writer.n["loop"]["horizon_days"] is not None
+    heads = ["col.month", "col.orders", "col.repeat", "stage.referral", "source.paid",
+             "source.organic", "source.unknown", "col.revenue"]  # fmt: skip
+    counts = ("n_orders", "n_repeat", "n_first_referral", "n_first_paid",
+              "n_first_organic", "n_first_unknown")  # fmt: skip
+    rows = []
+    for month in writer.n["loop"]["months"]:
+        line = [month["month"], *(fmt.count(month[c]) for c in counts)]
+        line.append(writer.money.exact(month["revenue"]))
+        share = [fmt.share(month["share_orders"])] if known else []
+        rows.append(line + share)
+    return [*heads, *(["col.share_orders"] if known else [])], rows
+
+
+def _r(writer: _Writer) -> Table:
+    """Write R at each horizon."""
+    rows = [
+        [
+            str(row["horizon_days"]),
+            fmt.count(row["n_observed"]),
+            fmt.count(row["n_referrals"]),
+            _span(fmt.number(row["r"]), row["r_low"], row["r_high"], fmt.number),
+            fmt.number(row["k_naive"]),
+        ]
+        for row in writer.n["loop"]["reproduction"]
+    ]
+    return ("col.horizon", "col.observed", "col.referrals", "col.r", "col.naive"), rows
+
+
+def _cohorts(writer: _Writer) -> Table:
+    """Write the size of each cohort."""
+    rows = [[c["cohort"], fmt.count(c["n_people"])] for c in writer.n["cohorts"]]
+    return ("col.cohort", "col.buyers"), rows
+
+
+def _sources(writer: _Writer) -> Table:
+    """Write the lifetime value per buyer of each source."""
+    money = writer.money
+    rows = []
+    for row in writer.n["lifetime"]["by_source"]:
+        key = "segment.all" if row["source"] == "all" else f"source.{row['source']}"
+        value = row["lifetime_value_per_buyer"]
+        rows.append([
+            writer.known(key, row["source"]),
+            fmt.count(row["n_buyers"]),
+            money.short(row["revenue_per_buyer"]),
+            _span(money.short(value), row["low"], row["high"], money.short),
+        ])  # fmt: skip
+    return ("col.source", "col.buyers", "col.own", "col.lifetime"), rows
+
+
+def _generations(writer: _Writer) -> Table:
+    """Write people and revenue of each generation."""
+    rows = [
+        [
+            str(row["generation"]),
+            fmt.count(row["n_people"]),
+            fmt.count(row["n_buyers"]),
+            writer.money.exact(row["revenue"]),
+        ]
+        for row in writer.n["social"]["generations"]
+    ]
+    return ("col.generation", "col.people", "col.buyers", "col.revenue"), rows
+
+
+def _books(writer: _Writer) -> Table:
+    """Write the books of the ledger, which balance."""
+    if not writer.n["social"]["network"]:
+        return ("social.books", "col.value"), []
+    totals = writer.n["social"]["totals"]
+    parts = {"revenue": "books.revenue", "given_value": "books.given",
+             "social_value": "books.social", "total_value": "books.total"}  # fmt: skip
+    rows = [
+        [writer.say(name), writer.money.exact(totals[key])]
+        for key, name in parts.items()
+    ]
+    return ("social.books", "col.value"), rows
+
+
+def _advocates(writer: _Writer) -> Table:
+    """Write the customers with the highest social value."""
+    rows = [
+        [
+            row["person_id"],
+            writer.money.exact(row["revenue"]),
+            writer.money.exact(row["social_value"]),
+            writer.money.exact(row["total_value"]),
+            fmt.count(row["n_referred"]),
+            fmt.count(row["reach"]),
+        ]
+        for row in writer.n["advocates"]
+    ]
+    heads = ("col.customer", "col.own", "col.social", "col.total", "col.referred",
+             "col.reach")  # fmt: skip
+    return heads, rows
+
+
+def _audit(writer: _Writer) -> Table:
+    """Write where every row went."""
+    rows = [
+        [
+            writer.known(f"table.{row['table']}", row["table"]),
+            writer.known(f"outcome.{row['outcome']}", row["outcome"]),
+            writer.known(f"reason.{row['reason']}", row["reason"]),
+            fmt.count(row["n_rows"]),
+            "" if row["amount"] is None else writer.money.exact(row["amount"]),
+        ]
+        for row in writer.n["audit"]["rows"]
+    ]
+    return ("col.table", "col.outcome", "col.reason", "col.rows", "col.amount"), rows
+
+
+def _notes(writer: _Writer) -> Table:
+    """Write what is missing, and the notes."""
+    rows = [
+        [
+            writer.known(f"part.{part}", part),
+            writer.known(f"because.{reason}", reason),
+        ]
+        for part, reason in writer.n["unavailable"].items()
+    ]
+    rows += [[f"{note['table']} {note['code']}", note["note"]] for note in
+             writer.n["notes"]]  # fmt: skip
+    return ("col.part", "col.reason"), rows
