@@ -279,6 +279,7 @@ def test_log_likelihood_of_one_time_buyers_by_hand():
     assert value == pytest.approx(2 * math.log(0.5), rel=1e-14)
 
 
+@settings(deadline=None)
 @given(params, customers())
 def test_log_likelihood_as_in_the_paper(model, rows):
     # Equation (6) of Fader, Hardie & Lee with gamma functions.
@@ -295,6 +296,7 @@ def test_log_likelihood_as_in_the_paper(model, rows):
     assert value == pytest.approx(each.sum(), rel=1e-10, abs=1e-10)
 
 
+@settings(deadline=None)
 @given(params, customers())
 def test_gradient_is_that_of_the_likelihood(model, rows):
     objective = bg_nbd.log_likelihood(distinct_rows(rows))
@@ -358,6 +360,7 @@ def test_warm_start_changes_nothing(cdnow):
     np.testing.assert_allclose(warm.estimates, fit.estimates, rtol=1e-9)
 
 
+@settings(deadline=None)
 @given(params, customers())
 def test_predictions_are_what_they_are_called(model, rows):
     x, recency, age = rows
@@ -372,6 +375,7 @@ def test_predictions_are_what_they_are_called(model, rows):
     assert np.all(long >= short)
 
 
+@settings(deadline=None)
 @given(params, st.integers(1, 20), st.floats(1, 50))
 def test_waiting_makes_alive_less_likely(model, x, recency):
     assume(recency > 0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfloop.core.errors import FitError
@@ -54,6 +54,7 @@ def test_distinct_rows_of_nothing():
     assert (rows.n_people, rows.n_distinct) == (0, 0)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40),
     st.randoms(use_true_random=False),

@@ -116,6 +116,7 @@ def test_likelihood_is_the_mixture(x, mean):
     assert value == pytest.approx(math.log(exact), rel=1e-10)
 
 
+@settings(deadline=None)
 @given(params, spenders())
 def test_gradient_is_that_of_the_likelihood(model, rows):
     objective = gamma_gamma.log_likelihood(distinct_rows(rows))

@@ -188,14 +188,19 @@ def purchase_stats(rows: ir.Table, rules: Rules, end_day: int) -> ir.Table:
         last_at=joined.at.max(where=joined.is_purchase),
         n_purchases=joined.is_purchase.sum().cast("int32"),
         repeat_value=joined.net.sum(where=later),
+        first_value=joined.net.sum(where=joined.is_purchase & ~later),
+        n_first=(joined.is_purchase & ~later).sum(),
         revenue=joined.net.sum(),
         refunds=joined.refunds.sum(),
     )
+    # Of several orders at the first moment one is the first and the others repeat.
+    tied = stats.first_value.cast("float64") * (stats.n_first - 1) / stats.n_first
+    tied = ibis.ifelse(stats.n_first > 1, tied, 0.0)
     stats = stats.mutate(
         first_day=day_number(stats.first_at),
         second_day=day_number(stats.second_at),
         last_day=day_number(stats.last_at),
-        repeat_value=stats.repeat_value.fill_null(0).cast("float64"),
+        repeat_value=stats.repeat_value.fill_null(0).cast("float64") + tied,
     )
     if by_day:
         recency = (stats.last_day - stats.first_day).cast("float64")
@@ -205,4 +210,5 @@ def purchase_stats(rows: ir.Table, rules: Rules, end_day: int) -> ir.Table:
         first = stats.first_at.epoch_seconds()
         recency = (stats.last_at.epoch_seconds() - first) / seconds
         age = ((end_day + 1) * 86_400 - first) / seconds
-    return stats.mutate(recency_days=recency, age_days=age)
+    stats = stats.mutate(recency_days=recency, age_days=age)
+    return stats.drop("first_value", "n_first")

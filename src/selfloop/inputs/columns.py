@@ -1,6 +1,8 @@
 """Which column of a table plays which role: exact name, known alias, or an error."""
 
 import difflib
+import json
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,9 @@ from selfloop.core.errors import Problem
 from selfloop.core.schema import INPUT_ROLES, Role
 
 ColumnMap = Mapping[str, Mapping[str, str]]
+
+_FACTORS = {"quantity", "unit_price"}
+_MAX_LISTED = 30
 
 
 def normalise(name: str) -> str:
@@ -102,10 +107,15 @@ def check_map(columns: ColumnMap | None) -> list[Problem]:
     list of Problem
         Empty when every table and role is known.
     """
+    if not isinstance(columns, Mapping | None):
+        return [_no_map("", columns)]
     problems = []
     for table, roles in (columns or {}).items():
         if table not in INPUT_ROLES:
             problems.append(_unknown("table", table, list(INPUT_ROLES), ""))
+            continue
+        if not isinstance(roles, Mapping):
+            problems.append(_no_map(table, roles))
             continue
         known = [role.name for role in INPUT_ROLES[table]]
         problems += [
@@ -114,9 +124,19 @@ def check_map(columns: ColumnMap | None) -> list[Problem]:
     return problems
 
 
+def _no_map(table: str, given: object) -> Problem:
+    """Say that something is not a mapping."""
+    return Problem(
+        "SL104",
+        table,
+        f"columns must map tables to roles to columns; got {given!r}",
+        'columns={"orders": {"amount": "YOUR COLUMN"}}',
+    )
+
+
 def _unknown(what: str, word: str, known: list[str], table: str) -> Problem:
     """Say that a word of the mapping is not known."""
-    guess = nearest(word, known)
+    guess = nearest(str(word), known)
     hint = f"did you mean {guess!r}? " if guess else ""
     return Problem(
         "SL104",
@@ -155,7 +175,7 @@ def match_columns(
     >>> matched["amount"], problems
     ('实付金额', [])
     """
-    given = dict((columns or {}).get(table, {}))
+    given = {role: str(name) for role, name in (columns or {}).get(table, {}).items()}
     taken = set(given.values())
     faulty = set(given)
     matched: dict[str, str] = {}
@@ -170,26 +190,33 @@ def match_columns(
         candidates = _candidates(table, role, [c for c in found if c not in taken])
         if len(candidates) == 1:
             matched[role.name] = candidates[0]
-        elif candidates:
+        elif candidates and not (role.name in _FACTORS and "amount" in matched):
             problems.append(_ambiguous(table, role, candidates))
             faulty.add(role.name)
+    _choose_value(matched, given)
     problems += _clashes(table, matched)
-    has_factors = {"quantity", "unit_price"} <= set(matched)
+    has_factors = _FACTORS <= set(matched)
     for role in INPUT_ROLES[table]:
         known = role.name in matched or role.name in faulty
         if role.name == "amount" and has_factors:
             continue
         if role.need == "required" and not known:
             problems.append(_missing(table, role, found, matched))
-    if "amount" in matched and "amount" not in given:
-        # The value of a row is known: its factors are not needed.
-        matched.pop("quantity", None)
-        matched.pop("unit_price", None)
     return matched, problems
 
 
+def _choose_value(matched: dict[str, str], given: Mapping[str, str]) -> None:
+    """Keep the amount or its factors, whichever the user has named."""
+    if set(given) >= _FACTORS and "amount" not in given:
+        # Whatever else looks like an amount may be the total of the whole order.
+        matched.pop("amount", None)
+    elif "amount" in matched:
+        for factor in _FACTORS:
+            matched.pop(factor, None)
+
+
 def _candidates(table: str, role: Role, found: list[str]) -> list[str]:
-    """Columns that may play a role: the exact name, else its known aliases."""
+    """Find the columns that may play a role: the exact name, else its known aliases."""
     if role.name in found:
         return [role.name]
     same = [c for c in found if normalise(c) == normalise(role.name)]
@@ -200,7 +227,7 @@ def _candidates(table: str, role: Role, found: list[str]) -> list[str]:
 
 
 def _clashes(table: str, matched: dict[str, str]) -> list[Problem]:
-    """Columns that were matched to two roles."""
+    """List the columns that were matched to two roles."""
     problems = []
     for column in sorted(set(matched.values())):
         roles = [r for r, c in matched.items() if c == column]
@@ -211,22 +238,36 @@ def _clashes(table: str, matched: dict[str, str]) -> list[Problem]:
 
 
 def _flag(table: str, role: str, column: str) -> str:
-    """How to map a column on the command line."""
-    return f"--map {table}.{role}={column}"
+    """Write how to map a column on the command line."""
+    return "--map " + shlex.quote(f"{table}.{role}={column}")
+
+
+def _mapping(table: str, role: str, column: str) -> str:
+    """Write how to map a column in Python."""
+    return (
+        f'columns={{"{table}": {{"{role}": {json.dumps(column, ensure_ascii=False)}}}}}'
+    )
 
 
 def _not_there(table: str, role: Role, column: str, found: Sequence[str]) -> Problem:
     """Say that the mapped column does not exist."""
     guess = nearest(column, found)
-    name = guess or found[0] if found else "..."
+    name = guess or "YOUR COLUMN"
     hint = f"did you mean {guess!r}? " if guess else ""
     return Problem(
         "SL101",
         table,
-        f"no column {column!r} for '{role.name}'; found {', '.join(found)}",
-        f'{hint}columns={{"{table}": {{"{role.name}": "{name}"}}}}',
+        f"no column {column!r} for '{role.name}'; found {_listed(found)}",
+        hint + _mapping(table, role.name, name),
         _flag(table, role.name, name),
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """List the columns of a table, the first 30 of a wide one."""
+    shown = ", ".join(names[:_MAX_LISTED])
+    more = len(names) - _MAX_LISTED
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _ambiguous(table: str, role: Role, candidates: list[str]) -> Problem:
@@ -236,7 +277,7 @@ def _ambiguous(table: str, role: Role, candidates: list[str]) -> Problem:
         "SL102",
         table,
         f"{len(candidates)} columns match '{role.name}': {listed}",
-        f'choose one: columns={{"{table}": {{"{role.name}": "{candidates[0]}"}}}}',
+        "choose one: " + _mapping(table, role.name, candidates[0]),
         _flag(table, role.name, candidates[0]),
     )
 
@@ -254,7 +295,7 @@ def _missing(
         "SL101",
         table,
         f"no column for '{role.name}' ({role.meaning}); "
-        f"found {', '.join(found)}; matched {done}",
-        f'{hint}columns={{"{table}": {{"{role.name}": "{name}"}}}}',
+        f"found {_listed(found)}; matched {done}",
+        hint + _mapping(table, role.name, name),
         _flag(table, role.name, name),
     )

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
+
+from selfloop.core.errors import DataError, FileError, Problem, SettingError
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +63,18 @@ class Engine:
         self.backend.drop_table(table.get_name(), force=True)
 
 
-def connect(*, memory_limit: str | None = None) -> Engine:
+DEFAULT_MEMORY_LIMIT = "2GB"
+"""Enough for ten million orders without going to disk much; see `connect`."""
+
+
+def connect(*, memory_limit: str = DEFAULT_MEMORY_LIMIT) -> Engine:
     """Open an engine.
 
     Parameters
     ----------
-    memory_limit : str, optional
-        Memory after which the engine goes to disk, such as ``"4GB"``; by default
-        DuckDB's own limit of 80 % of the machine.
+    memory_limit : str
+        Memory after which the engine goes to disk, such as ``"4GB"``. The process as
+        a whole needs about 1 GB more.
 
     Returns
     -------
@@ -79,11 +86,57 @@ def connect(*, memory_limit: str | None = None) -> Engine:
     'duckdb'
     """
     folder = Path(tempfile.mkdtemp(prefix="selfloop-"))
-    options = {"memory_limit": memory_limit} if memory_limit else {}
-    backend = ibis.duckdb.connect(temp_directory=str(folder / "spill"), **options)
+    try:
+        backend = ibis.duckdb.connect(
+            temp_directory=str(folder / "spill"), memory_limit=memory_limit
+        )
+    except duckdb.Error as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SettingError(
+            f"memory_limit must be a size such as '4GB'; got {memory_limit!r}"
+        ) from error
     # Results keep the backend alive; the folder must live exactly as long.
     weakref.finalize(backend, shutil.rmtree, folder, ignore_errors=True)
     return Engine(backend, folder)
+
+
+_OWN_MISTAKES = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.InternalException,
+    duckdb.InvalidTypeException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
+
+
+def failure(error: duckdb.Error) -> Exception:
+    """Say in words of this package why the engine has stopped.
+
+    Parameters
+    ----------
+    error : duckdb.Error
+        What the engine has raised.
+
+    Returns
+    -------
+    Exception
+        A `FileError` when memory or disk have run out (SL160), a `DataError` for a
+        number that is too large (SL161) or a source that is damaged (SL106); the
+        error itself when it is a mistake of this package.
+    """
+    words = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, (duckdb.OutOfMemoryException, duckdb.IOException)):
+        fix = "make room on the disk of temporary files, or give it more memory"
+        return FileError([Problem("SL160", "", f"the engine stopped: {words}", fix)])
+    if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException)):
+        fix = "write the amounts in a larger unit: a sum must stay below 10**14"
+        return DataError([Problem("SL161", "", f"too large: {words}", fix)])
+    if isinstance(error, _OWN_MISTAKES):
+        return error
+    fix = "export the tables again"
+    found = f"a table cannot be read to its end: {words}"
+    return DataError([Problem("SL106", "", found, fix)])
 
 
 @ibis.udf.scalar.builtin(
@@ -94,10 +147,25 @@ def to_zone(zone, moment):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN20
 
 
 @ibis.udf.scalar.builtin(
+    name="timezone", signature=((dt.string, dt.timestamp), dt.Timestamp(timezone="UTC"))
+)
+def to_utc(zone, time):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Moment at which it is this wall-clock time in a zone."""
+
+
+@ibis.udf.scalar.builtin(
     name="try_strptime", signature=((dt.string, dt.Array(dt.string)), dt.timestamp)
 )
 def parse_time(value, formats):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Time in the first format that fits, else missing."""
+
+
+@ibis.udf.scalar.builtin(
+    name="try_strptime",
+    signature=((dt.string, dt.Array(dt.string)), dt.Timestamp(timezone="UTC")),
+)
+def parse_moment(value, formats):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Moment in the first format with an offset that fits, else missing."""
 
 
 def person_key(person_id: ir.StringColumn) -> ir.IntegerColumn:

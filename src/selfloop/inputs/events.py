@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, get_args
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.errors import DataError, MissingTableError, Problem, SettingError
+from selfloop.core.errors import (
+    DataError,
+    FileError,
+    MissingTableError,
+    Problem,
+    SettingError,
+)
 from selfloop.core.settings import (
     DEFAULT_PAID_CHANNELS,
     Attribution,
@@ -23,11 +30,12 @@ from selfloop.core.settings import (
 )
 from selfloop.inputs import baskets as bk
 from selfloop.inputs.columns import ColumnMap, check_map, match_columns
-from selfloop.inputs.engine import Engine, connect, person_key
+from selfloop.inputs.currency import currency_of, currency_problems
+from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT, Engine, connect, failure
 from selfloop.inputs.links import Links, resolve
 from selfloop.inputs.read import Raw, read_table
 from selfloop.inputs.roster import first_visits, name_people, roster
-from selfloop.inputs.typed import as_text, time_notation
+from selfloop.inputs.typed import check_date_format, time_notation
 from selfloop.inputs.validate import (
     REASONS,
     USED,
@@ -36,6 +44,7 @@ from selfloop.inputs.validate import (
     Typed,
     audit_rows,
     bad_rows,
+    comma_decimals,
     count_codes,
     typed_table,
 )
@@ -164,8 +173,8 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
     purchase: Purchase = "day",
     zero_orders: ZeroOrders = "ignore",
     paid_channels: Sequence[str] = DEFAULT_PAID_CHANNELS,
-    date_format: str | None = None,
-    memory_limit: str | None = None,
+    date_format: str | Mapping[str, str] | None = None,
+    memory_limit: str = DEFAULT_MEMORY_LIMIT,
     progress: Progress | None = None,
 ) -> Events:
     """Read, check and count the events of a shop.
@@ -202,10 +211,12 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         Whether orders of amount zero are purchases.
     paid_channels : sequence of str
         Names of channels whose traffic is bought.
-    date_format : str, optional
-        Format of dates in text when they have one that is not recognised.
-    memory_limit : str, optional
-        Memory after which the engine goes to disk, such as ``"2GB"``.
+    date_format : str or dict of str, optional
+        Format of dates in text when they have one that is not recognised, such as
+        ``"%d/%m/%Y"``; or one for some tables, ``{"orders": "%d/%m/%Y"}``.
+    memory_limit : str
+        Memory after which the engine goes to disk, such as ``"4GB"``; more makes
+        very large tables faster.
     progress : callable, optional
         Called with a short text at the start of each step.
 
@@ -245,15 +256,21 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         paid_channels=_names(paid_channels),
     )
     given = {"orders": orders, "referrals": referrals, "visits": visits, "spend": spend}
-    sources = {name: source for name, source in given.items() if source is not None}
+    # Orders are needed: None there is an error that names it.
+    sources = {k: v for k, v in given.items() if v is not None or k == "orders"}
     say = progress or (lambda _: None)
+    last = _day(end)
     engine = connect(memory_limit=memory_limit)
-    raws, matched = _open(sources, columns, engine, say)
-    typed, notes = _type_all(raws, matched, rules, _day(end), date_format, engine)
-    say("checking rows")
-    counts = {name: count_codes(table) for name, table in typed.items()}
-    _check(typed, counts, on_bad_rows)
-    return _assemble(typed, counts, rules, _day(end), notes, engine, say)
+    formats = _formats(date_format, engine)
+    try:
+        raws, matched = _open(sources, columns, engine, say)
+        typed, notes = _type_all(raws, matched, rules, last, formats, engine)
+        say("checking rows")
+        counts = {name: count_codes(table) for name, table in typed.items()}
+        _check(typed, counts, on_bad_rows)
+        return _assemble(typed, counts, rules, last, notes, engine, say)
+    except duckdb.Error as error:
+        raise failure(error) from error
 
 
 def _names(channels: Sequence[str]) -> tuple[str, ...]:
@@ -266,12 +283,34 @@ def _day(end: str | date | None) -> date | None:
     if end is None:
         return None
     try:
-        moment = pd.Timestamp(end)
-    except (ValueError, TypeError) as error:
-        raise SettingError(
-            f"end must be a date such as '2026-06-30'; got {end!r}"
-        ) from error
-    return moment.date()
+        if isinstance(end, str):
+            return datetime.fromisoformat(end.strip()).date()
+        if isinstance(end, datetime):
+            return end.date()
+    except ValueError as error:
+        raise SettingError(_no_day(end)) from error
+    if isinstance(end, date):
+        return end
+    raise SettingError(_no_day(end))
+
+
+def _no_day(end: object) -> str:
+    """Say that a setting is no date."""
+    return f"end must be a date such as '2026-06-30'; got {end!r}"
+
+
+def _formats(
+    date_format: str | Mapping[str, str] | None, engine: Engine
+) -> dict[str, str]:
+    """Return the date format of each table that has one, after checking it."""
+    if date_format is None:
+        return {}
+    if isinstance(date_format, str):
+        date_format = dict.fromkeys(schema.INPUT_ROLES, date_format)
+    for table, words in date_format.items():
+        check_choice("a table of date_format", table, list(schema.INPUT_ROLES))
+        check_date_format(words, engine)
+    return dict(date_format)
 
 
 def _open(
@@ -281,19 +320,22 @@ def _open(
     say: Progress,
 ) -> tuple[dict[str, Raw], dict[str, dict[str, str]]]:
     """Read all tables and find their columns; raise all problems at once."""
-    problems = check_map(columns)
+    problems, n_unread = check_map(columns), 0
     raws: dict[str, Raw] = {}
     matched: dict[str, dict[str, str]] = {}
     for name, source in sources.items():
         say(f"reading {name}")
         try:
             raws[name] = read_table(source, name, engine)
-        except DataError as error:
+        except (DataError, FileError) as error:
             problems += error.problems
+            n_unread += isinstance(error, FileError)
             continue
         found = list(raws[name].table.columns)
         matched[name], wrong = match_columns(name, found, columns)
         problems += wrong
+    if n_unread:
+        raise FileError(problems)
     if problems:
         raise DataError(problems)
     return raws, matched
@@ -304,7 +346,7 @@ def _type_all(  # noqa: PLR0913 - one step of read_events
     matched: dict[str, dict[str, str]],
     rules: Rules,
     end: date | None,
-    date_format: str | None,
+    formats: Mapping[str, str],
     engine: Engine,
 ) -> tuple[dict[str, Typed], list[tuple[str, str, str]]]:
     """Give every table its types; collect notes on zones."""
@@ -317,15 +359,15 @@ def _type_all(  # noqa: PLR0913 - one step of read_events
         day_first, n_aware, n_naive, problem = time_notation(
             raw.table[column], name, column
         )
-        if problem is not None and date_format is None:
+        if problem is not None and name not in formats:
             problems.append(problem)
         if n_aware and n_naive:
             notes.append(
                 ("SL151", name, f"{n_aware:,} times carry a zone and {n_naive:,} do not; "
                  f"those without are taken in {rules.timezone}")
             )  # fmt: skip
-        readings[name] = Reading(rules, end, date_format, day_first)
-    problems += _currency_problem(raws, matched)
+        readings[name] = Reading(rules, end, formats.get(name), day_first)
+    problems += currency_problems(raws["orders"].table, matched["orders"])
     if problems:
         raise DataError(problems)
     typed = {
@@ -333,44 +375,6 @@ def _type_all(  # noqa: PLR0913 - one step of read_events
         for name in raws
     }
     return typed, notes
-
-
-def _currency_problem(
-    raws: dict[str, Raw], matched: dict[str, dict[str, str]]
-) -> list[Problem]:
-    """Say that there is more than one currency."""
-    found = _currencies(raws, matched)
-    if len(found) < 2:
-        return []
-    named = ", ".join(f"{name} ({n:,} rows)" for name, n in found)
-    return [
-        Problem(
-            "SL114",
-            "orders",
-            f"{len(found)} currencies: {named}",
-            "convert the amounts to one currency, or read one currency at a time",
-        )
-    ]
-
-
-def _currencies(
-    raws: dict[str, Raw], matched: dict[str, dict[str, str]]
-) -> list[tuple[str, int]]:
-    """List the currencies of the orders with their rows."""
-    column = matched["orders"].get("currency")
-    if column is None:
-        return []
-    name = as_text(raws["orders"].table[column]).upper()
-    frame = (
-        name.as_table()
-        .select(currency=name)
-        .group_by("currency")
-        .aggregate(n=lambda t: t.count())
-        .to_pandas()
-        .dropna()
-        .sort_values(["n", "currency"], ascending=[False, True])
-    )
-    return [(str(row.currency), int(row.n)) for row in frame.itertuples()]
 
 
 def _check(
@@ -384,7 +388,9 @@ def _check(
             if name != "orders":
                 fix += f", or leave {name} out when there are none"
             problems.append(Problem("SL103", name, "the table has no rows", fix))
-        elif on_bad_rows == "raise":
+            continue
+        problems += comma_decimals(table, counts[name])
+        if on_bad_rows == "raise":
             problems += bad_rows(table, counts[name])
     orders = counts["orders"]
     if not problems and not orders.n_rows(USED, "SL120"):
@@ -432,9 +438,6 @@ def _assemble(  # noqa: PLR0913 - one step of read_events
     engine.drop(stats)
     audit = _audit(typed, counts, links)
     guests = _guest_months(typed["orders"].used)
-    currencies = _currencies(
-        {"orders": typed["orders"].raw}, {"orders": dict(typed["orders"].columns)}
-    )
     notes = notes + _notes(typed, core)
     return Events(
         rules=rules,
@@ -444,7 +447,7 @@ def _assemble(  # noqa: PLR0913 - one step of read_events
         audit=audit,
         notes=pd.DataFrame(notes, columns=["code", "table", "note"]),
         totals=_totals(counts["orders"], core, rows, guests, signs),
-        currency=currencies[0][0] if currencies else None,
+        currency=currency_of(typed["orders"].raw.table, typed["orders"].columns),
         columns={name: dict(table.columns) for name, table in typed.items()},
         sources={name: table.raw.source for name, table in typed.items()},
         engine=engine,

@@ -1,7 +1,6 @@
 """From a path, a glob or a table in memory to one table in the engine."""
 
 import glob
-import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -219,7 +218,8 @@ def _from_json(files: list[TextFile], table: str, label: str, engine: Engine) ->
         what = f"{label} holds no JSON objects, one a line"
         raise DataError([Problem("SL106", table, what, fix)])
     _check_names(keys, table, label)
-    paths = ["$." + json.dumps(key, ensure_ascii=False) for key in keys]
+    # JSON pointers: in a path, a key such as * or a"b would mean something.
+    paths = ["/" + key.replace("~", "~0").replace("/", "~1") for key in keys]
     parts = ", ".join(f"v[{i}] AS {_quoted(k)}" for i, k in enumerate(keys, start=1))
     con.execute(
         f'CREATE TEMP TABLE "{name}" AS SELECT {parts} FROM '

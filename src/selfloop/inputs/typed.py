@@ -1,19 +1,39 @@
 """Columns as ids, times and money, whatever type they arrived in."""
 
+import re
+
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from selfloop.core.errors import Problem
-from selfloop.inputs.engine import parse_time, to_zone
+from selfloop.core.errors import Problem, SettingError
+from selfloop.inputs.engine import Engine, parse_moment, parse_time, to_utc, to_zone
 
 MONEY = dt.Decimal(18, 4)
 """Money of one row: exact, four decimals, below 10**14."""
 
+FACTOR = dt.Decimal(18, 6)
+"""Quantity and unit price: six decimals, so that 0.00125 x 10,000 is 12.5."""
+
 _BLANK_WORDS = ("", "nan", "null", "none", "<na>", "nat", "n/a", "#n/a")
-_AWARE = r"\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|[+-]\d\d(:?\d\d)?)$"
+_LONGEST_BLANK = max(len(word) for word in _BLANK_WORDS)
+# Blanks of all alphabets, and the two marks that nobody sees.
+_BLANK = r"[\s\pZ\x{FEFF}\x{200B}]"
+_EDGES = rf"^{_BLANK}+|{_BLANK}+$"
+_SIGNS = "[¥￥$€£元]"
+_NUMBER = r"(\d+|\d{1,3}(,\d{3})+|\d{1,3}( \d{3})+)(\.\d*)?"
+# One sign of a currency, before the number or after it.
+_AMOUNT = rf"^[+-]?( ?[¥￥$€£] ?[+-]?{_NUMBER}|{_NUMBER}( ?{_SIGNS})?)$"
+_COMMA_DECIMALS = r"^[^,]*\d,\d{1,2}[ ¥￥$€£元]*$|\.\d{3},\d"
+_POINT_THOUSANDS = r"^\D*[1-9]\d{0,2}(\.\d{3})+[ ¥￥$€£元]*$"
+_OFFSET = r"\s?(Z|z|UTC|GMT|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
+_AWARE = rf"\d:\d\d(:\d\d([.,]\d+)?)?{_OFFSET}"
+_ISO = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?)?$"
 _SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}\b"
-_GROUPED = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
+# No date: a row of digits of another length, such as the 13 of a Unix time, and
+# words such as 'epoch', which the engine would take for one.
+_NO_DATE = r"^\d{1,7}$|^\d{9,13}$|^\d{15,}$|^\D*$"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _FORMATS = (
     "%Y%m%d",
@@ -30,33 +50,26 @@ _FORMATS = (
     "%b %d %Y",
     "%d-%b-%Y",
 )
-_BLANK_SPELLINGS = sorted(
-    {f(word) for word in _BLANK_WORDS for f in (str.lower, str.upper, str.title)}
-    | {"NaN", "NaT"}
-)
-_LONGEST_BLANK = max(len(word) for word in _BLANK_WORDS)
 _YEARS = (1700, 2200)
 
 
 def as_text(column: ir.Value) -> ir.StringValue:
     """Trim a column to text; blanks and words for missing become missing."""
     if column.type().is_string():
-        # Exports also have full-width blanks, which no engine trims.
-        text = column.replace("\u3000", " ").strip()
-        # Long ids are told apart from these words by their length alone, which is cheap.
-        blank = (text.length() <= _LONGEST_BLANK) & text.lower().isin(_BLANK_WORDS)
-        return ibis.ifelse(blank, ibis.null("string"), text)
+        text = column.re_replace(_EDGES, "")
+        return ibis.ifelse(_is_blank(text), ibis.null("string"), text)
     return column.cast("string")
 
 
 def is_untidy(column: ir.StringValue) -> ir.BooleanValue:
-    """Tell whether `as_text` would change a text, by comparisons that cost little."""
-    first_is_blank = column < "!"
-    first_is_wide = (column >= "\u3000") & (column < "\u3001")
-    untidy = first_is_blank | first_is_wide | column.isin(_BLANK_SPELLINGS)
-    for blank in (" ", "\t", "\n", "\r", "\u3000"):
-        untidy = untidy | column.endswith(blank)
-    return untidy
+    """Tell whether `as_text` would change a text."""
+    return column.re_search(_EDGES) | _is_blank(column)
+
+
+def _is_blank(text: ir.StringValue) -> ir.BooleanValue:
+    """Tell whether a trimmed text is a word for missing."""
+    # Long ids are told apart from these words by their length alone, which is cheap.
+    return (text.length() <= _LONGEST_BLANK) & text.lower().isin(_BLANK_WORDS)
 
 
 def as_id(column: ir.Value) -> ir.StringValue:
@@ -75,19 +88,55 @@ def as_id(column: ir.Value) -> ir.StringValue:
     return as_text(column)
 
 
-def as_money(column: ir.Value) -> ir.DecimalValue:
-    """Return money as a decimal; missing when it cannot be read."""
-    kind = column.type()
-    if kind.is_string():
+def as_money(column: ir.Value, kind: dt.Decimal = MONEY) -> ir.DecimalValue:
+    """Return money as a decimal; missing when it cannot be read.
+
+    Parameters
+    ----------
+    column : ibis column
+        Numbers or text: ``1,234.50``, ``¥1234.5``, ``12.50元``. A comma parts
+        thousands, and nothing else: ``12,50`` cannot be read.
+    kind : decimal type
+        Digits that are kept.
+
+    Returns
+    -------
+    ibis decimal column
+    """
+    found = column.type()
+    if found.is_string():
         text = as_text(column)
-        bare = text.re_replace(r"[¥￥$€£元\s]", "")
-        grouped = bare.re_search(_GROUPED)
-        digits = ibis.ifelse(grouped, bare.replace(",", ""), bare)
-        return ibis.coalesce(text.try_cast(MONEY), digits.try_cast(MONEY))
-    if kind.is_floating():
+        digits = text.re_replace(r"[^\d.+-]", "")
+        bare = ibis.ifelse(text.re_search(_AMOUNT), digits, ibis.null("string"))
+        return ibis.coalesce(text.try_cast(kind), bare.try_cast(kind))
+    if found.is_floating():
         usable = ~(column.isnan() | column.isinf())
-        return ibis.ifelse(usable, column, ibis.null(kind)).try_cast(MONEY)
-    return column.try_cast(MONEY)
+        return ibis.ifelse(usable, column, ibis.null(found)).try_cast(kind)
+    if found.is_integer() or found.is_decimal():
+        return column.try_cast(kind)
+    return ibis.null(kind)
+
+
+def as_product(quantity: ir.Value, unit_price: ir.Value) -> ir.DecimalValue:
+    """Return quantity times unit price as money; missing when it cannot be told."""
+    return (as_money(quantity, FACTOR) * as_money(unit_price, FACTOR)).try_cast(MONEY)
+
+
+def has_comma_decimals(column: ir.StringValue) -> ir.BooleanValue:
+    """Tell whether a text is an amount such as ``12,50`` or ``1.234,50``."""
+    return as_text(column).re_search(_COMMA_DECIMALS)
+
+
+def has_point_thousands(column: ir.StringValue) -> ir.BooleanValue:
+    """Tell whether a text is an amount such as ``1.234``, or looks like one."""
+    return as_text(column).re_search(_POINT_THOUSANDS)
+
+
+def currency_sign(column: ir.StringValue) -> ir.StringValue:
+    """Return the currency sign in an amount of text; missing when it has none."""
+    sign = column.re_extract(_SIGNS, 0)
+    sign = ibis.ifelse(sign.isin(("￥", "元")), "¥", sign)
+    return sign.nullif("")
 
 
 def is_infinite(column: ir.Value) -> ir.BooleanValue:
@@ -117,7 +166,8 @@ def as_time(
     zone : str
         Zone of the analysis; naive times are already in it.
     date_format : str or None
-        The one format of text, in the notation of ``strptime``.
+        The one format of text, in the notation of ``strptime``; one without a clock
+        also reads dates that have one.
     day_first : bool or None
         Meaning of ``1/2/2026``; None leaves such text unread.
 
@@ -137,7 +187,7 @@ def as_time(
         time = column.cast(dt.timestamp)
     elif kind.is_string() or kind.is_integer() or kind.is_floating():
         text = as_id(column) if not kind.is_string() else as_text(column)
-        time = _text_time(text, zone, date_format, day_first)
+        time = _text_time(text, zone, date_format, day_first=day_first)
     else:
         time = ibis.null(dt.timestamp)
     inside = time.year().between(*_YEARS)
@@ -145,27 +195,83 @@ def as_time(
 
 
 def _text_time(
-    text: ir.StringValue, zone: str, date_format: str | None, day_first: bool | None
+    text: ir.StringValue, zone: str, date_format: str | None, *, day_first: bool | None
 ) -> ir.TimestampValue:
-    """Read times from text."""
+    """Read times from text, with a zone or without."""
+    here = ibis.literal(zone)
     if date_format is not None:
-        return parse_time(text, ibis.array([date_format]))
+        formats = ibis.array(_with_clocks(date_format))
+        if "%z" in date_format:
+            return to_zone(here, parse_moment(text, formats))
+        return parse_time(text, formats)
+    aware = text.re_search(_AWARE)
+    bare = ibis.ifelse(aware, text.re_replace(_OFFSET, ""), text)
+    naive = _naive_time(bare, day_first=day_first)
+    moment = to_utc(ibis.literal("UTC"), naive - _offset(text))
+    return ibis.ifelse(aware, to_zone(here, moment), naive)
+
+
+def _with_clocks(date_format: str) -> list[str]:
+    """Return a format and, if it has no clock, the same with the usual clocks."""
+    has_clock = any(part in date_format for part in ("%H", "%I", "%-H", "%-I", "%X"))
+    return [date_format] if has_clock else [date_format + c for c in _CLOCKS]
+
+
+def _naive_time(text: ir.StringValue, *, day_first: bool | None) -> ir.TimestampValue:
+    """Read times without a zone from text."""
     formats = list(_FORMATS)
     if day_first is not None:
         date = "%d/%m/%Y" if day_first else "%m/%d/%Y"
         formats += [date + clock for clock in _CLOCKS]
-    slashed = ibis.ifelse(
-        text.re_search(_SLASHED),
-        text.re_replace(r"^(\d+)[.-](\d+)[.-]", r"\1/\2/"),
-        text,
+    slashed = text.re_replace(r"^(\d{1,2})[.-](\d{1,2})[.-](\d{4})\b", r"\1/\2/\3")
+    other = ibis.ifelse(text.re_search(_NO_DATE), ibis.null("string"), slashed)
+    # The engine alone would read '... UTC' as if nothing were said of a zone.
+    iso = ibis.ifelse(text.re_search(_ISO), text, ibis.null("string"))
+    return ibis.coalesce(
+        iso.try_cast(dt.timestamp), parse_time(other, ibis.array(formats))
     )
-    naive = ibis.coalesce(
-        text.try_cast(dt.timestamp), parse_time(slashed, ibis.array(formats))
-    )
-    moment = text.try_cast(dt.Timestamp(timezone="UTC"))
-    return ibis.ifelse(
-        text.re_search(_AWARE), to_zone(ibis.literal(zone), moment), naive
-    )
+
+
+def _offset(text: ir.StringValue) -> ir.IntervalValue:
+    """Return how far the clock of a time with a zone is ahead of UTC."""
+    pattern = r"([+-])(\d\d):?(\d\d)?$"
+    hours = text.re_extract(pattern, 2).try_cast("int64").fill_null(0)
+    minutes = text.re_extract(pattern, 3).try_cast("int64").fill_null(0)
+    sign = ibis.ifelse(text.re_extract(pattern, 1) == "-", -1, 1)
+    return (sign * (hours * 60 + minutes)).as_interval("m")
+
+
+def check_date_format(date_format: str, engine: Engine) -> None:
+    """Raise unless a date format names year, month and day in words of the engine.
+
+    Parameters
+    ----------
+    date_format : str
+        Format in the notation of ``strptime``.
+    engine : Engine
+        Engine that will use it.
+
+    Raises
+    ------
+    SettingError
+        The format cannot be used; the message says why.
+    """
+    # Without a year every date would be in 1900.
+    needed = {"year": "[Yy]", "month": "-?[mbBj]", "day": "-?[dj]"}
+    lost = [what for what, words in needed.items()
+            if not re.search(f"%{words}", date_format)]  # fmt: skip
+    why = f"it has no {' and no '.join(lost)}" if lost else ""
+    if "%Z" in date_format:
+        why = "a zone can be read as an offset, %z, but not by its name, %Z"
+    try:
+        engine.backend.con.execute("SELECT try_strptime('x', ?)", [date_format])
+    except duckdb.InvalidInputException as error:
+        why = str(error).splitlines()[0]
+    if why:
+        raise SettingError(
+            "date_format must be a format of strptime such as '%d/%m/%Y'; "
+            f"got {date_format!r}: {why}"
+        )
 
 
 def time_notation(

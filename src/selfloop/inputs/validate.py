@@ -18,8 +18,11 @@ from selfloop.inputs.read import Raw
 from selfloop.inputs.typed import (
     as_id,
     as_money,
+    as_product,
     as_text,
     as_time,
+    has_comma_decimals,
+    has_point_thousands,
     is_infinite,
     is_untidy,
 )
@@ -192,10 +195,9 @@ def _with_types(
             is_ready = tidy and column.type().is_string()
             typed[role.name] = column if is_ready else as_text(column)
     if name == "orders" and "amount" not in columns:
-        quantity = as_money(table[columns["quantity"]])
-        price = as_money(table[columns["unit_price"]])
-        typed["amount"] = (quantity * price).cast("decimal(18, 4)")
-        infinite += [is_infinite(table[columns[c]]) for c in ("quantity", "unit_price")]
+        factors = [table[columns[c]] for c in ("quantity", "unit_price")]
+        typed["amount"] = as_product(*factors)
+        infinite += [is_infinite(column) for column in factors]
     return table.select(**typed, code=_code(name, typed, infinite, reading.end))
 
 
@@ -308,8 +310,14 @@ def examples(typed: Typed, code: str, *, n: int = 3) -> tuple[str, ...]:
 
 def _shown(row: dict[str, Any], columns: list[str]) -> str:
     """Write one row for a message: its number and its values."""
-    values = ", ".join("" if pd.isna(row[c]) else str(row[c])[:30] for c in columns)
+    values = ", ".join(_cell(row[c]) for c in columns)
     return f"row {int(row['sl_row']) + 1}: {values}"
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - any value of the user's table
+    """Write one value for a message; a list or a struct is never missing."""
+    missing = pd.api.types.is_scalar(value) and pd.isna(value)
+    return "" if missing else str(value)[:30]
 
 
 def bad_rows(typed: Typed, counts: Counts) -> list[Problem]:
@@ -330,6 +338,44 @@ def bad_rows(typed: Typed, counts: Counts) -> list[Problem]:
                     "--on-bad-rows quarantine",
                     examples(typed, code),
                     n,
+                )
+            )
+    return problems
+
+
+def comma_decimals(typed: Typed, counts: Counts) -> list[Problem]:
+    """Say that amounts are written with a comma for decimals, all of them unclear.
+
+    Next to ``12,50`` the amount ``1.234`` means 1234, but it can be read as 1.234: such
+    rows must not be left when only the first kind is set aside.
+
+    Returns
+    -------
+    list of Problem
+        SL123 when both kinds occur; else empty.
+    """
+    if not counts.n_rows("SL112"):
+        return []
+    table, problems = typed.raw.table, []
+    for role in ("amount", "unit_price", "quantity", "spend"):
+        column = typed.columns.get(role)
+        if column is None or not table[column].type().is_string():
+            continue
+        seen = table.aggregate(
+            n_commas=has_comma_decimals(table[column]).sum(),
+            n_points=has_point_thousands(table[column]).sum(),
+        )
+        n_commas, n_points = seen.to_pandas().fillna(0).iloc[0].astype(int)
+        if n_commas and n_points:
+            problems.append(
+                Problem(
+                    "SL123",
+                    typed.name,
+                    f"{n_commas:,} values of '{column}' have a comma before the "
+                    f"decimals, like 12,50; {n_points:,} others are like 1.234, which "
+                    "could then mean 1234",
+                    "write all of them with a point before the decimals: 1234.50",
+                    n_rows=int(n_commas),
                 )
             )
     return problems

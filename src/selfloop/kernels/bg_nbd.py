@@ -32,6 +32,7 @@ from selfloop.kernels.fitting import (
 )
 
 _N_NODES = 512
+_ROWS_IN_CACHE = 16_384  # of the likelihood at a time: twice as fast as all at once
 _ROWS_PER_BLOCK = 2048  # nodes x rows x 8 bytes = 8 MB at a time
 _CANCELLED = 1e-5  # below, the closed form has lost more than five of 16 digits
 
@@ -97,37 +98,65 @@ def log_likelihood(rows: Rows) -> Objective:
     n_age = np.bincount(age_no, weights=people)
     x_age = np.bincount(age_no, weights=people * x)
     again = x > 0
-    n, x, recency, age = people[again], x[again], recency[again], age[again]
-    gap = age - recency
+    repeaters = Rows((x[again], recency[again], age[again]), people[again])
 
     def objective(params: FloatArray) -> tuple[float, FloatArray]:
         """Return the log-likelihood and its derivatives by r, alpha, a, b."""
         r, alpha, a, b = params.tolist()
         rj, bj, cj = r + j, b + j, a + b + j
         grown = np.log1p(ages / alpha)
-        lag = np.log1p(gap / (alpha + recency))
-        z = math.log(a) - np.log(b + x - 1) + (r + x) * lag
+        left = _leaving(BgNbd(r, alpha, a, b), repeaters)
         value = (
             n_above @ (np.log(rj) - np.log1p(a / bj))
             - r * (n_age @ grown)
             - x_age @ np.log(alpha + ages)
-            + n @ np.logaddexp(0.0, z)
+            + left.log_likelihood
         )
-        gone = n * expit(z)
-        by_alpha = (
-            r / alpha * (n_age @ (ages / (alpha + ages)))
-            - x_age @ (1 / (alpha + ages))
-            - gone @ ((r + x) * gap / ((alpha + age) * (alpha + recency)))
-        )
+        by_alpha = r / alpha * (n_age @ (ages / (alpha + ages)))
         gradient = [
-            n_above @ (1 / rj) - n_age @ grown + gone @ lag,
-            by_alpha,
-            gone.sum() / a - n_above @ (1 / cj),
-            n_above @ (a / (bj * cj)) - gone @ (1 / (b + x - 1)),
+            n_above @ (1 / rj) - n_age @ grown + left.by_r,
+            by_alpha - x_age @ (1 / (alpha + ages)) + left.by_alpha,
+            left.by_a - n_above @ (1 / cj),
+            left.by_b + n_above @ (a / (bj * cj)),
         ]
         return float(value), np.array(gradient, dtype=np.float64)
 
     return objective
+
+
+class _Leaving(NamedTuple):
+    """Sum of ln(1 + e^z) over people, and its derivatives."""
+
+    log_likelihood: float
+    by_r: float
+    by_alpha: float
+    by_a: float
+    by_b: float
+
+
+def _leaving(params: BgNbd, repeaters: Rows) -> _Leaving:
+    """Add up what it adds that people may have left after their last purchase."""
+    r, alpha, a, b = params
+    x, recency, age = repeaters.columns
+    n = repeaters.counts
+    sums = np.zeros(5)
+    for start in range(0, n.size, _ROWS_IN_CACHE):
+        rows = slice(start, start + _ROWS_IN_CACHE)
+        gap, since = age[rows] - recency[rows], alpha + recency[rows]
+        rx, bx = r + x[rows], b - 1 + x[rows]
+        lag = np.log1p(gap / since)
+        z = math.log(a) - np.log(bx) + rx * lag
+        small = np.exp(-np.abs(z))
+        each = np.maximum(z, 0) + np.log1p(small)  # ln(1 + e^z)
+        gone = n[rows] * np.where(z > 0, 1.0, small) / (1 + small)
+        sums += (
+            n[rows] @ each,
+            gone @ lag,
+            -gone @ (rx * gap / ((alpha + age[rows]) * since)),
+            gone.sum() / a,
+            -gone @ (1 / bx),
+        )
+    return _Leaving(*sums.tolist())
 
 
 def fit(

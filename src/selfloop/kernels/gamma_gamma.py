@@ -82,7 +82,7 @@ def log_likelihood(rows: Rows) -> Objective:
     xs, x_no = np.unique(x, return_inverse=True)
     n_x = np.bincount(x_no, weights=people)
     log_mean = float(people @ np.log(total / x))
-    n_purchases = people * x
+    n_purchases, n_total = people * x, people * total
 
     def objective(params: FloatArray) -> tuple[float, FloatArray]:
         """Return the log-likelihood and its derivatives by p, q, v."""
@@ -91,10 +91,11 @@ def log_likelihood(rows: Rows) -> Objective:
         kept = float(n_purchases @ np.log1p(v / total))
         value = n_x @ _log_inverse_beta(p * xs, q) - q * grow - p * kept - log_mean
         both = digamma(p * xs + q)
+        inverse = 1 / (v + total)
         gradient = [
             (n_x * xs) @ (both - digamma(p * xs)) - kept,
             n_x @ (both - digamma(q)) - grow,
-            (people * (q * total / v - p * x)) @ (1 / (v + total)),
+            q / v * (n_total @ inverse) - p * (n_purchases @ inverse),
         ]
         return float(value), np.array(gradient, dtype=np.float64)
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -121,7 +122,9 @@ def write_report(
     files = {target: makers[suffix]()}
     if suffix == ".html":
         files[target.with_suffix(".json")] = makers[".json"]()
-    for file, content in files.items():
-        with whole_file(file) as place:
+    # All are written before the first appears; the one asked for appears first.
+    with ExitStack() as stack:
+        for file, content in reversed(files.items()):
+            place = stack.enter_context(whole_file(file))
             place.write_text(content, encoding="utf-8")
     return Report(tuple(files), numbers)

@@ -16,6 +16,8 @@ from selfloop.outputs.text import TEXTS, text
 Numbers = Mapping[str, Any]
 Table = tuple[Sequence[str], list[list[str]]]
 
+_AGES = (1, 2, 3, 6, 12)
+
 
 @dataclass(frozen=True)
 class _Writer:
@@ -88,7 +90,7 @@ def _section(writer: _Writer, key: str, *tables: Table) -> Iterable[str]:
     for heads, rows in filled:
         rule = ["---", *["---:"] * (len(heads) - 1)]
         body = [[markdown_cell(cell) for cell in row] for row in rows]
-        heads = [markdown_cell(writer.say(key)) for key in heads]
+        heads = [markdown_cell(writer.known(head, head)) for head in heads]
         yield "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *body])
 
 
@@ -163,9 +165,13 @@ def _r(writer: _Writer) -> Table:
 
 
 def _cohorts(writer: _Writer) -> Table:
-    """Write the size of each cohort."""
-    rows = [[c["cohort"], fmt.count(c["n_people"])] for c in writer.n["cohorts"]]
-    return ("col.cohort", "col.buyers"), rows
+    """Write the share of each cohort that bought in some later months."""
+    rows = []
+    for cohort in writer.n["cohorts"]:
+        shares = dict(enumerate(cohort["share_active"]))
+        later = [fmt.share(shares.get(age)) for age in _AGES]
+        rows.append([cohort["cohort"], fmt.count(cohort["n_people"]), *later])
+    return ("col.cohort", "col.buyers", *(f"+{age}" for age in _AGES)), rows
 
 
 def _sources(writer: _Writer) -> Table:

@@ -1,6 +1,6 @@
 """What the sections of the page show, as words: the numbers, formatted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -89,11 +89,13 @@ def sources(numbers: Numbers, voice: Voice) -> list[dict[str, Any]]:
                 "high": row["share_matured_high"],
                 "reason": why(row, "matured", numbers, voice),
             }
+    empty = dict.fromkeys(("value", "low", "high"))
+    nobody = empty | {"reason": voice.say("missing.no_buyers")}
     return [
         {
             "name": charts.source_name(segment, voice),
             "n": found["n"],
-            "rates": [found["rates"][s] for s in list(STAGE_COLOURS)[1:]],
+            "rates": [found["rates"].get(s, nobody) for s in list(STAGE_COLOURS)[1:]],
         }
         for segment, found in by_segment.items()
     ]
@@ -199,13 +201,12 @@ def _bar(numbers: Numbers, stage: str, voice: Voice) -> dict[str, Any]:
     found = headline(numbers["funnel"]["windows"], stage)
     rate, low, high = found["value"], found["low"], found["high"]
     if rate is None:
-        rows: Sequence[Numbers] = numbers["funnel"]["windows"]
-        row = next(
-            r
-            for r in rows
-            if r["stage"] == stage and r["window_days"] == HEADLINE_DAYS[0]
-        )
-        return {"rate": None, "reason": why(row, "matured", numbers, voice)}
+        days = HEADLINE_DAYS[0]
+        rows = (r for r in numbers["funnel"]["windows"] if r["window_days"] == days)
+        row = next((r for r in rows if r["stage"] == stage), None)
+        empty = voice.say("missing.no_buyers")
+        return {"rate": None, "reason": why(row, "matured", numbers, voice) if row
+                else empty}  # fmt: skip
     shown = fmt.share(rate)
     whisk = None
     if low is not None and high is not None:

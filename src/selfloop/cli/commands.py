@@ -1,0 +1,218 @@
+"""The commands: their words, arguments and help. What they do is imported when run."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import click
+from click.shell_completion import get_completion_class
+
+from selfloop.cli.manner import put
+from selfloop.cli.options import (
+    BAD_ROWS,
+    INPUTS,
+    MANNER,
+    MAP,
+    TABLES,
+    VALUE,
+    Decorator,
+    packed,
+    shown,
+    together,
+)
+from selfloop.core import schema
+
+_PEOPLE = [*schema.names("people"), "arrived_month", "first_order_month"]
+
+
+def _late(place: str) -> Callable[..., None]:
+    """Return a function that is imported when it is called."""
+    module, name = place.split(":")
+
+    def call(**options: Any) -> None:  # noqa: ANN401 - passed on
+        """Import the work of a command and do it."""
+        getattr(import_module(f"selfloop.cli.{module}"), name)(**packed(options))
+
+    return call
+
+
+def _command(
+    name: str,
+    place: str,
+    *options: Decorator[Any],
+    example: str,
+    answers: str,
+    more: str = "",
+) -> click.Command:
+    """Make a command whose help begins with an example."""
+    make = click.command(
+        name,
+        help=f"\b\nExample: {example}\n\n{answers}\n\n{more}",
+        short_help=answers,
+        context_settings={
+            # One variable for an option of all commands: SELFLOOP_TZ.
+            "auto_envvar_prefix": "SELFLOOP",
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": 100,
+        },
+    )
+    return make(together(*options, MANNER)(_late(place)))
+
+
+def _out(default: str, help_text: str) -> Decorator[Any]:
+    """Return the option that names a report."""
+    return click.option(
+        "-o", "--out", type=click.Path(), default=default, show_default=True,
+        metavar="FILE", help=help_text,
+    )  # fmt: skip
+
+
+_TITLE = click.option("--title", help="Title, such as the name of the shop.")
+
+_FONT = click.option(
+    "--embed-font", type=click.Choice(["auto", "always", "never"]), default="auto",
+    show_default=True, help="Chinese characters as a font in the page.",
+)  # fmt: skip
+
+_REPORT = _command(
+    "report", "pages:report",
+    INPUTS, BAD_ROWS, VALUE, _TITLE, _FONT,
+    _out("report.html", "The page; the suffix says the format: .html (with .json "
+         "beside it), .json, .md. - is standard output."),
+    click.option(
+        "--format", "page_format", type=click.Choice(["html", "json", "md"]),
+        default="html", show_default=True, help="Format on standard output.",
+    ),
+    example="selfloop report orders.csv referrals.csv -o report.html",
+    answers="Write the whole analysis as one page that works offline.",
+    more="Ends with what was written, the headline numbers and what to do next.",
+)  # fmt: skip
+
+_FUNNEL = _command(
+    "funnel", "tables:funnel",
+    INPUTS, BAD_ROWS,
+    click.option(
+        "--by", type=click.Choice(_PEOPLE), metavar="COLUMN",
+        help="Break down by a column of people, such as source, channel or "
+        "arrived_month.",
+    ),
+    shown("windows", "stages"),
+    example="selfloop funnel orders.csv referrals.csv visits.csv --by source",
+    answers="How many come, buy, buy again and bring others.",
+    more="Table windows has the shares within 30, 90, 180 and 365 days; stages what "
+    "happened so far.",
+)  # fmt: skip
+
+_COHORTS = _command(
+    "cohorts", "tables:cohorts",
+    INPUTS, BAD_ROWS, shown("cohorts"),
+    example="selfloop cohorts orders.csv",
+    answers="How many customers of one month come back in the months after.",
+)  # fmt: skip
+
+_LOOP = _command(
+    "loop", "tables:loop",
+    INPUTS, BAD_ROWS, shown("months", "reproduction", "curve"),
+    example="selfloop loop orders.csv referrals.csv",
+    answers="How strong the loop is, and what carried each month.",
+    more="Table months has the self-circulation share, reproduction has R(H), curve "
+    "has R by age.",
+)  # fmt: skip
+
+_CUSTOMERS = _command(
+    "customers", "tables:customers",
+    INPUTS, BAD_ROWS, VALUE,
+    click.option(
+        "--top", type=click.IntRange(min=1), default=20, show_default=True,
+        metavar="N", help="Rows shown without -o.",
+    ),
+    shown("customers"),
+    example="selfloop customers orders.csv referrals.csv -o customers.parquet",
+    answers="What each customer is worth: lifetime value and social value.",
+    more="With -o all customers are written; without it the top ones are shown, by "
+    "total value (by lifetime value without referrals).",
+)  # fmt: skip
+
+_VALIDATE = _command(
+    "validate", "checks:validate",
+    INPUTS,
+    click.option(
+        "--strict", is_flag=True, help="Exit with 1 when rows cannot be read."
+    ),
+    click.option(
+        "--failures", type=click.Path(), metavar="DIR",
+        help="Write the rows that cannot be read, one CSV per table.",
+    ),
+    shown("audit", "balance", "notes"),
+    example="selfloop validate orders.csv referrals.csv --strict --failures rejected",
+    answers="Where every row of the input ends: used, set aside or rejected.",
+)  # fmt: skip
+
+_COLUMNS = _command(
+    "columns", "checks:columns",
+    click.argument("file", type=click.Path(), metavar="FILE"),
+    click.option(
+        "--table", type=click.Choice(TABLES), help="What the file is; else guessed."
+    ),
+    MAP,
+    shown("columns"),
+    example="selfloop columns orders.csv --table orders",
+    answers="How each column of a file is recognised, and the --map to change it.",
+    more="Exits with 1 when a required column is missing or ambiguous.",
+)  # fmt: skip
+
+_SIMULATE = _command(
+    "simulate", "shops:simulate",
+    click.argument("folder", type=click.Path(), metavar="DIR"),
+    click.option(
+        "--visitors", type=click.IntRange(1, 10**9), default=2000, show_default=True,
+        metavar="N", help="People from outside; those they bring come on top.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=7, show_default=True,
+        metavar="S", help="The same seed gives the same rows.",
+    ),
+    click.option(
+        "--days", type=click.IntRange(1, 7300), default=720, show_default=True,
+        metavar="D", help="Length of the period.",
+    ),
+    click.option(
+        "--format", "file_format", type=click.Choice(["csv", "parquet"]),
+        default="csv", show_default=True, help="Format of the tables.",
+    ),
+    example="selfloop simulate shop --visitors 10000 --seed 7",
+    answers="Draw a shop whose truth is known: four tables and truth.json.",
+)  # fmt: skip
+
+_DEMO = _command(
+    "demo", "shops:demo",
+    _out("out/report.html", "The page; .html (with .json beside it), .json or .md."),
+    example="selfloop demo",
+    answers="The main job on a sample shop; prints where the report is.",
+)  # fmt: skip
+
+
+@click.command(
+    "completion",
+    help="\b\nExample: selfloop completion bash >> ~/.bashrc\n\n"
+    "Print the script that completes commands and options in a shell. For fish: "
+    "selfloop completion fish > ~/.config/fish/completions/selfloop.fish",
+    short_help="Print the script that completes commands in a shell.",
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def _completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of a shell."""
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 - the choices are those of click
+    program = ctx.find_root().command
+    # The template, not `source()`: that one would start the shell to ask its version.
+    script = kind(program, {}, "selfloop", "_SELFLOOP_COMPLETE")
+    put(script.source_template % script.source_vars())
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LOOP, _VALIDATE, _COLUMNS,
+    _SIMULATE, _DEMO, _completion,
+)  # fmt: skip
+"""All commands, in the order of the help."""

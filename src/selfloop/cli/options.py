@@ -1,0 +1,405 @@
+"""The options that several commands share, and what they become."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, TypeVar, get_args
+from zoneinfo import available_timezones
+
+import click
+
+from selfloop.cli.manner import Manner, PageLang
+from selfloop.core.schema import INPUT_ROLES
+from selfloop.core.settings import (
+    DEFAULT_PAID_CHANNELS,
+    Attribution,
+    OnBadRows,
+    Purchase,
+    ZeroOrders,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+STREAM = "-"
+"""File name of standard input and standard output."""
+
+TABLES = tuple(INPUT_ROLES)
+"""Names of the input tables."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a command reads, and how.
+
+    Parameters
+    ----------
+    sources : dict of str to str
+        Input table to path, glob or ``-``; the tables that were given.
+    settings : dict
+        Keyword arguments of `selfloop.read_events`, those of tables left out.
+    """
+
+    sources: dict[str, str]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def words(self) -> list[str]:
+        """The tables as words of a command line."""
+        given = [self.sources[t] for t in TABLES[:1]]
+        for table in TABLES[1:]:
+            if table in self.sources:
+                given += [f"--{table}", self.sources[table]]
+        return given
+
+
+class Zone(click.ParamType):
+    """An IANA time zone."""
+
+    name = "zone"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - as click has it
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Return the zone, or say which was meant."""
+        zones = available_timezones()
+        if value in zones:
+            return str(value)
+        by_form = {zone.casefold(): zone for zone in zones}
+        near = difflib.get_close_matches(str(value).casefold(), by_form, n=1)
+        hint = f"; did you mean {by_form[near[0]]}?" if near else ""
+        self.fail(
+            f"{value!r} is no zone such as UTC or Asia/Shanghai{hint}", param, ctx
+        )
+
+
+class Size(click.ParamType):
+    """An amount of memory."""
+
+    name = "size"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - as click has it
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Return the amount as the engine reads it."""
+        if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", str(value), re.IGNORECASE):
+            self.fail(f"{value!r} is no amount such as 500MB or 4GB", param, ctx)
+        return str(value)
+
+
+class Listed(click.ParamType):
+    """A text; several in one environment variable stand between separators."""
+
+    name = "text"
+
+    def __init__(self, name: str, separator: str) -> None:
+        self.name = name
+        self.envvar_list_splitter = separator  # type: ignore[misc]
+
+
+def together(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Make one decorator of several; the first one is the first in the help.
+
+    Parameters
+    ----------
+    *decorators : callable
+        Such as results of `click.option`.
+
+    Returns
+    -------
+    callable
+    """
+
+    def decorate(function: Any) -> Any:  # noqa: ANN401 - as the parts
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+MAP = click.option(
+    "--map", "map", multiple=True, type=Listed("role=column", ";"),
+    metavar="[TABLE.]ROLE=COLUMN",
+    help="Column of a role, such as amount=实付金额; repeatable.",
+)  # fmt: skip
+
+INPUTS = together(
+    click.argument("orders", type=click.Path(), metavar="ORDERS"),
+    click.argument(
+        "referrals_file", type=click.Path(), required=False, metavar="[REFERRALS]"
+    ),
+    click.argument(
+        "visits_file", type=click.Path(), required=False, metavar="[VISITS]"
+    ),
+    *(
+        click.option(f"--{table}", type=click.Path(), metavar="FILE", help=text)
+        for table, text in (
+            ("referrals", "Who brought whom; the same as the second argument."),
+            ("visits", "Who came; the same as the third argument."),
+            ("spend", "Cost of advertising by day and channel."),
+        )
+    ),
+    MAP,
+    click.option(
+        "--tz", type=Zone(), default="UTC", show_default=True,
+        help="Zone in which days and months are cut.",
+    ),
+    click.option(
+        "--end", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD",
+        help="Last day of observation; by default the last day with any event.",
+    ),
+    click.option(
+        "--attribution", type=click.Choice(get_args(Attribution)), default="first",
+        show_default=True, help="Which referrer counts when there are several.",
+    ),
+    click.option(
+        "--attribution-window", type=click.IntRange(min=1), default=90,
+        show_default=True, metavar="DAYS",
+        help="An older referral does not explain a first order.",
+    ),
+    click.option(
+        "--purchase", type=click.Choice(get_args(Purchase)), default="day",
+        show_default=True, help="A purchase is a customer-day, or an order.",
+    ),
+    click.option(
+        "--zero-orders", type=click.Choice(get_args(ZeroOrders)), default="ignore",
+        show_default=True, help="Whether an order of amount zero is a purchase.",
+    ),
+    click.option(
+        "--paid-channel", multiple=True, type=Listed("name", ","), metavar="NAME",
+        help="Channel whose traffic is bought; repeatable. By default names such as "
+        "ads, cpc, 信息流.",
+    ),
+    click.option(
+        "--date-format", metavar="FORMAT",
+        help="Format of dates in text, such as %d/%m/%Y.",
+    ),
+    click.option(
+        "--memory-limit", type=Size(), help="Memory of the engine, such as 2GB."
+    ),
+)  # fmt: skip
+"""Arguments and options of every command that reads events."""
+
+BAD_ROWS = click.option(
+    "--on-bad-rows", type=click.Choice(get_args(OnBadRows)), default="raise",
+    show_default=True, help="Stop at rows that cannot be read, or go on without them.",
+)  # fmt: skip
+
+MANNER = together(
+    click.option(
+        "--lang", type=click.Choice(get_args(PageLang)),
+        help="Language; by default both in a report, else that of LANG.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Only results and errors."),
+    click.option("--no-progress", is_flag=True, help="Show no progress."),
+)  # fmt: skip
+"""Options of every command."""
+
+VALUE = together(
+    click.option(
+        "--rule", type=click.Choice(["halving", "shapley"]), default="halving",
+        show_default=True, help="How those who brought a buyer share in an order.",
+    ),
+    click.option(
+        "--horizon-days", type=click.IntRange(min=1), default=365, show_default=True,
+        metavar="DAYS", help="Horizon of expected value.",
+    ),
+    click.option(
+        "--discount-rate", type=click.FloatRange(min=0), default=0.0,
+        show_default=True, metavar="RATE", help="Annual rate, such as 0.1.",
+    ),
+)  # fmt: skip
+"""Options of customer value."""
+
+
+def shown(*tables: str, out: str = ".json .md .csv .parquet .xlsx") -> Decorator[Any]:
+    """Return the options of a command that shows tables.
+
+    Parameters
+    ----------
+    *tables : str
+        Names of its tables, the main one first; no choice when there is one.
+    out : str, optional
+        Suffixes that ``-o`` takes.
+
+    Returns
+    -------
+    callable
+    """
+    options = [
+        click.option(
+            "-o", "--out", type=click.Path(), metavar="FILE",
+            help=f"Write a file instead ({out}); - is standard output.",
+        ),
+        click.option(
+            "--format", "format", default="table", show_default=True,
+            type=click.Choice(["table", "json", "csv", "md"]),
+            help="Form on standard output.",
+        ),
+    ]  # fmt: skip
+    if len(tables) > 1:
+        options.append(
+            click.option(
+                "--table", type=click.Choice(tables),
+                help="Only this table; one is all that csv, parquet and xlsx hold "
+                f"(else {tables[0]}).",
+            )
+        )  # fmt: skip
+    return together(*options)
+
+
+def packed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the shared options of a command into `Inputs` and `Manner`.
+
+    Parameters
+    ----------
+    options : mapping
+        What click has parsed.
+
+    Returns
+    -------
+    dict
+        ``manner``, ``inputs`` where the command reads events, and the options that
+        are its own.
+
+    Raises
+    ------
+    click.UsageError
+        The options contradict each other.
+    """
+    rest = dict(options)
+    found: dict[str, Any] = {
+        "manner": Manner(
+            quiet=rest.pop("quiet"),
+            progress=not rest.pop("no_progress"),
+            lang=rest.pop("lang", None),
+        )
+    }
+    if "orders" in rest:
+        found["inputs"] = _inputs(rest)
+    return found | rest
+
+
+def _inputs(rest: dict[str, Any]) -> Inputs:
+    """Take the options of `INPUTS` out of the others."""
+    sources = {"orders": rest.pop("orders")}
+    for table in ("referrals", "visits"):
+        place, option = rest.pop(f"{table}_file"), rest.pop(table)
+        if place is not None and option is not None:
+            raise click.UsageError(
+                f"{table} are given twice: {place} and --{table} {option}"
+            )
+        if (place if place is not None else option) is not None:
+            sources[table] = place if place is not None else option
+    spend = rest.pop("spend")
+    if spend is not None:
+        sources["spend"] = spend
+    if list(sources.values()).count(STREAM) > 1:
+        raise click.UsageError("standard input (-) can be one table only")
+    end: datetime | None = rest.pop("end")
+    settings = {
+        "columns": column_map(rest.pop("map"), list(sources)),
+        "timezone": rest.pop("tz"),
+        "end": _day(end),
+        "on_bad_rows": rest.pop("on_bad_rows", "quarantine"),
+        "attribution": rest.pop("attribution"),
+        "attribution_window_days": rest.pop("attribution_window"),
+        "purchase": rest.pop("purchase"),
+        "zero_orders": rest.pop("zero_orders"),
+        "paid_channels": rest.pop("paid_channel") or DEFAULT_PAID_CHANNELS,
+        "date_format": rest.pop("date_format"),
+        "memory_limit": rest.pop("memory_limit"),
+    }
+    return Inputs(sources, settings)
+
+
+def _day(end: datetime | None) -> date | None:
+    """Return the day of a moment."""
+    return None if end is None else end.date()
+
+
+def column_map(
+    pairs: Sequence[str], tables: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Read ``--map`` options.
+
+    Parameters
+    ----------
+    pairs : sequence of str
+        ``role=column`` or ``table.role=column``.
+    tables : sequence of str
+        Input tables that are given; a role without a table belongs to the one of
+        them that has it.
+
+    Returns
+    -------
+    dict of dict
+        ``{table: {role: column}}``
+
+    Raises
+    ------
+    click.BadParameter
+        No such table or role, or a role of several tables.
+
+    Examples
+    --------
+    >>> column_map(["amount=实付金额", "visits.channel=来源"], ["orders", "visits"])
+    {'orders': {'amount': '实付金额'}, 'visits': {'channel': '来源'}}
+    """
+    found: dict[str, dict[str, str]] = {}
+    for pair in pairs:
+        key, equals, column = pair.partition("=")
+        if not (equals and key.strip() and column.strip()):
+            raise _bad_map(f"{pair!r} is not ROLE=COLUMN")
+        table, role = _placed(key.strip(), tables)
+        if found.setdefault(table, {}).setdefault(role, column.strip()) != (
+            column.strip()
+        ):
+            raise _bad_map(
+                f"{table}.{role} is mapped to two columns: "
+                f"{found[table][role]!r} and {column.strip()!r}"
+            )
+    return found
+
+
+def _bad_map(text: str) -> click.BadParameter:
+    """Return the error of a ``--map`` option."""
+    return click.BadParameter(text, param_hint="--map")
+
+
+def _placed(key: str, tables: Sequence[str]) -> tuple[str, str]:
+    """Return the table and the role that a key means."""
+    table, dot, role = key.rpartition(".")
+    if dot:
+        if table not in INPUT_ROLES:
+            raise _bad_map(f"there is no table {table!r}{_did_you_mean(table, TABLES)}")
+        if table not in tables:
+            raise _bad_map(f"{key} names {table}, but no file of {table} is given")
+        roles = [r.name for r in INPUT_ROLES[table]]
+        if role not in roles:
+            raise _bad_map(
+                f"{table} have no role {role!r}{_did_you_mean(role, roles)}"
+            )
+        return table, role
+    having = [t for t in tables if key in {r.name for r in INPUT_ROLES[t]}]
+    if len(having) > 1:
+        choices = " or ".join(f"{t}.{key}=..." for t in having)
+        raise _bad_map(f"{key!r} is a role of {' and '.join(having)}: say {choices}")
+    if not having:
+        known = sorted({r.name for t in tables for r in INPUT_ROLES[t]})
+        raise _bad_map(f"there is no role {key!r}{_did_you_mean(key, known)}")
+    return having[0], key
+
+
+def _did_you_mean(word: str, choices: Sequence[str]) -> str:
+    """Name the choice most like a word, else all of them."""
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f" (of {', '.join(choices)})"

@@ -1,0 +1,67 @@
+"""Analyses that the tests of reports share; each is made once."""
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import selfloop as sl
+
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+
+HOSTILE = (
+    "<script>alert(1)</script>", "=cmd()", "</script><script>alert(2)</script>",
+    "+1", "@SUM(A1)", "\"'><img src=x onerror=alert(3)>", "-2", "\u202e007",
+)  # fmt: skip
+"""Customer ids chosen to do harm in HTML, JSON or a spreadsheet."""
+
+
+@pytest.fixture(scope="session")
+def analysis():
+    """The simulated shop of the repository: all four tables."""
+    events = sl.read_events(
+        SAMPLE / "orders.csv",
+        SAMPLE / "referrals.csv",
+        visits=SAMPLE / "visits.csv",
+        spend=SAMPLE / "spend.csv",
+        timezone="UTC",
+    )
+    return sl.analyze(events)
+
+
+@pytest.fixture(scope="session")
+def orders_only():
+    """A shop of which only the orders are known."""
+    return sl.analyze(sl.read_events(SAMPLE / "orders.csv"))
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Customers who bring one another, with ids chosen to do harm."""
+    n = len(HOSTILE)
+    orders = pd.DataFrame({
+        "customer_id": HOSTILE * 3,
+        "ordered_at": pd.date_range("2026-01-01", periods=3 * n, freq="3D"),
+        "amount": 10.0,
+        "channel": "<b>=1+1</b>",
+    })  # fmt: skip
+    referrals = pd.DataFrame({
+        "referrer_id": HOSTILE[:-1],
+        "referee_id": HOSTILE[1:],
+        "referred_at": pd.date_range("2025-12-31", periods=n - 1, freq="3D"),
+    })  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sl.DataWarning)
+        return sl.analyze(sl.read_events(orders, referrals))
+
+
+@pytest.fixture(scope="session")
+def nobody():
+    """Refunds and nothing else: no buyer."""
+    orders = pd.DataFrame({
+        "customer_id": ["a", "b"],
+        "ordered_at": ["2026-01-01", "2026-01-02"],
+        "amount": [-5, -1],
+    })  # fmt: skip
+    return sl.analyze(sl.read_events(orders))
