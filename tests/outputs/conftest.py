@@ -1,14 +1,11 @@
 """Analyses that the tests of reports share; each is made once."""
 
 import warnings
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import selfloop as sl
-
-SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
 HOSTILE = (
     "<script>alert(1)</script>", "=cmd()", "</script><script>alert(2)</script>",
@@ -18,22 +15,24 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="session")
-def analysis():
-    """The simulated shop of the repository: all four tables."""
+def shop():
+    """The simulated shop that is also in data/sample."""
+    return sl.simulate(n_visitors=2000, seed=7)
+
+
+@pytest.fixture(scope="session")
+def analysis(shop):
+    """A shop with all four tables."""
     events = sl.read_events(
-        SAMPLE / "orders.csv",
-        SAMPLE / "referrals.csv",
-        visits=SAMPLE / "visits.csv",
-        spend=SAMPLE / "spend.csv",
-        timezone="UTC",
+        shop.orders, shop.referrals, visits=shop.visits, spend=shop.spend
     )
     return sl.analyze(events)
 
 
 @pytest.fixture(scope="session")
-def orders_only():
+def orders_only(shop):
     """A shop of which only the orders are known."""
-    return sl.analyze(sl.read_events(SAMPLE / "orders.csv"))
+    return sl.analyze(sl.read_events(shop.orders))
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +64,9 @@ def nobody():
         "amount": [-5, -1],
     })  # fmt: skip
     return sl.analyze(sl.read_events(orders))
+
+
+@pytest.fixture(scope="session")
+def hostile_ids():
+    """The ids of that shop."""
+    return HOSTILE

@@ -82,9 +82,13 @@ class App(click.Group):
             discard_output()
         except OSError as error:
             discard_output()
-            say(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+            say(f"error: {error.filename or 'output'}: {error.strerror or error}")
             return BAD_FILE
         return GOOD
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of the commands, the most used first."""
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -204,7 +204,7 @@ _DEMO = _command(
 def _completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell."""
     kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101 - the choices are those of click
+    assert kind is not None
     program = ctx.find_root().command
     # The template, not `source()`: that one would start the shell to ask its version.
     script = kind(program, {}, "selfloop", "_SELFLOOP_COMPLETE")

@@ -93,9 +93,7 @@ def visible(text: str) -> str:
     >>> visible("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
-    return "".join(
-        c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text
-    )
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def say(text: str) -> None:
@@ -145,10 +143,9 @@ def put_bytes(content: bytes) -> None:
     BrokenPipeError
         Nobody reads it any more.
     """
-    binary = click.get_binary_stream("stdout")
     try:
-        binary.write(content)
-        binary.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -2,10 +2,11 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from zoneinfo import available_timezones
 
 import click
@@ -19,6 +20,12 @@ from selfloop.core.settings import (
     Purchase,
     ZeroOrders,
 )
+
+if TYPE_CHECKING:
+    _TextType = click.ParamType[str]
+else:
+    # Not generic in the oldest click that is supported.
+    _TextType = click.ParamType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
@@ -45,16 +52,15 @@ class Inputs:
     sources: dict[str, str]
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def words(self) -> list[str]:
-        """The tables as words of a command line."""
-        given = [self.sources[t] for t in TABLES[:1]]
-        for table in TABLES[1:]:
-            if table in self.sources:
-                given += [f"--{table}", self.sources[table]]
-        return given
+    def command(self, name: str, *more: str) -> str:
+        """Return the command line of another command on the same tables."""
+        words = ["selfloop", name, self.sources["orders"]]
+        for table, source in list(self.sources.items())[1:]:
+            words += [f"--{table}", source]
+        return shlex.join([*words, *more])
 
 
-class Zone(click.ParamType):
+class Zone(_TextType):
     """An IANA time zone."""
 
     name = "zone"
@@ -77,7 +83,7 @@ class Zone(click.ParamType):
         )
 
 
-class Size(click.ParamType):
+class Size(_TextType):
     """An amount of memory."""
 
     name = "size"
@@ -94,7 +100,7 @@ class Size(click.ParamType):
         return str(value)
 
 
-class Listed(click.ParamType):
+class Listed(_TextType):
     """A text; several in one environment variable stand between separators."""
 
     name = "text"
@@ -183,7 +189,8 @@ INPUTS = together(
         help="Format of dates in text, such as %d/%m/%Y.",
     ),
     click.option(
-        "--memory-limit", type=Size(), help="Memory of the engine, such as 2GB."
+        "--memory-limit", type=Size(),
+        help="Memory after which the engine goes to disk; 2GB by default.",
     ),
 )  # fmt: skip
 """Arguments and options of every command that reads events."""
@@ -305,7 +312,7 @@ def _inputs(rest: dict[str, Any]) -> Inputs:
     if list(sources.values()).count(STREAM) > 1:
         raise click.UsageError("standard input (-) can be one table only")
     end: datetime | None = rest.pop("end")
-    settings = {
+    settings: dict[str, Any] = {
         "columns": column_map(rest.pop("map"), list(sources)),
         "timezone": rest.pop("tz"),
         "end": _day(end),
@@ -316,8 +323,10 @@ def _inputs(rest: dict[str, Any]) -> Inputs:
         "zero_orders": rest.pop("zero_orders"),
         "paid_channels": rest.pop("paid_channel") or DEFAULT_PAID_CHANNELS,
         "date_format": rest.pop("date_format"),
-        "memory_limit": rest.pop("memory_limit"),
     }
+    memory_limit = rest.pop("memory_limit")
+    if memory_limit is not None:
+        settings["memory_limit"] = memory_limit
     return Inputs(sources, settings)
 
 
@@ -385,9 +394,7 @@ def _placed(key: str, tables: Sequence[str]) -> tuple[str, str]:
             raise _bad_map(f"{key} names {table}, but no file of {table} is given")
         roles = [r.name for r in INPUT_ROLES[table]]
         if role not in roles:
-            raise _bad_map(
-                f"{table} have no role {role!r}{_did_you_mean(role, roles)}"
-            )
+            raise _bad_map(f"{table} have no role {role!r}{_did_you_mean(role, roles)}")
         return table, role
     having = [t for t in tables if key in {r.name for r in INPUT_ROLES[t]}]
     if len(having) > 1:

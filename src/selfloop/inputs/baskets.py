@@ -7,8 +7,10 @@ from selfloop.core.settings import Rules
 from selfloop.inputs.engine import person_key
 from selfloop.inputs.typed import MONEY
 
-CHANNELS = 1 << 20
-"""A time key is seconds times this, plus the number of the channel."""
+CHANNELS = 1 << 28
+"""A time key is seconds times this, plus the number of the channel.
+
+Seconds of the years 1700 to 2200 need 34 bits, which leaves this many channels."""
 
 NO_CHANNEL = CHANNELS - 1
 """Number that stands for a missing channel; it sorts after every channel."""
@@ -196,6 +198,8 @@ def purchase_stats(rows: ir.Table, rules: Rules, end_day: int) -> ir.Table:
     # Of several orders at the first moment one is the first and the others repeat.
     tied = stats.first_value.cast("float64") * (stats.n_first - 1) / stats.n_first
     tied = ibis.ifelse(stats.n_first > 1, tied, 0.0)
+    second_at = ibis.ifelse(stats.n_first > 1, stats.first_at, stats.second_at)
+    stats = stats.mutate(second_at=second_at)
     stats = stats.mutate(
         first_day=day_number(stats.first_at),
         second_day=day_number(stats.second_at),

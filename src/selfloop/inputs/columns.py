@@ -175,7 +175,10 @@ def match_columns(
     >>> matched["amount"], problems
     ('实付金额', [])
     """
-    given = {role: str(name) for role, name in (columns or {}).get(table, {}).items()}
+    own = columns.get(table) if isinstance(columns, Mapping) else None
+    # What is no mapping has been named by `check_map`.
+    roles = own if isinstance(own, Mapping) else {}
+    given = {role: str(name) for role, name in roles.items()}
     taken = set(given.values())
     faulty = set(given)
     matched: dict[str, str] = {}
@@ -195,7 +198,7 @@ def match_columns(
             faulty.add(role.name)
     _choose_value(matched, given)
     problems += _clashes(table, matched)
-    has_factors = _FACTORS <= set(matched)
+    has_factors = set(matched) >= _FACTORS
     for role in INPUT_ROLES[table]:
         known = role.name in matched or role.name in faulty
         if role.name == "amount" and has_factors:

@@ -147,13 +147,6 @@ def to_zone(zone, moment):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN20
 
 
 @ibis.udf.scalar.builtin(
-    name="timezone", signature=((dt.string, dt.timestamp), dt.Timestamp(timezone="UTC"))
-)
-def to_utc(zone, time):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Moment at which it is this wall-clock time in a zone."""
-
-
-@ibis.udf.scalar.builtin(
     name="try_strptime", signature=((dt.string, dt.Array(dt.string)), dt.timestamp)
 )
 def parse_time(value, formats):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201

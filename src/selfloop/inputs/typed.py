@@ -8,7 +8,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from selfloop.core.errors import Problem, SettingError
-from selfloop.inputs.engine import Engine, parse_moment, parse_time, to_utc, to_zone
+from selfloop.inputs.engine import Engine, parse_moment, parse_time, to_zone
 
 MONEY = dt.Decimal(18, 4)
 """Money of one row: exact, four decimals, below 10**14."""
@@ -16,20 +16,21 @@ MONEY = dt.Decimal(18, 4)
 FACTOR = dt.Decimal(18, 6)
 """Quantity and unit price: six decimals, so that 0.00125 x 10,000 is 12.5."""
 
-_BLANK_WORDS = ("", "nan", "null", "none", "<na>", "nat", "n/a", "#n/a")
-_LONGEST_BLANK = max(len(word) for word in _BLANK_WORDS)
 # Blanks of all alphabets, and the two marks that nobody sees.
 _BLANK = r"[\s\pZ\x{FEFF}\x{200B}]"
 _EDGES = rf"^{_BLANK}+|{_BLANK}+$"
+_MISSING = r"(?i)^(nan|null|none|<na>|nat|n/a|#n/a)$"
 _SIGNS = "[¥￥$€£元]"
 _NUMBER = r"(\d+|\d{1,3}(,\d{3})+|\d{1,3}( \d{3})+)(\.\d*)?"
 # One sign of a currency, before the number or after it.
 _AMOUNT = rf"^[+-]?( ?[¥￥$€£] ?[+-]?{_NUMBER}|{_NUMBER}( ?{_SIGNS})?)$"
 _COMMA_DECIMALS = r"^[^,]*\d,\d{1,2}[ ¥￥$€£元]*$|\.\d{3},\d"
 _POINT_THOUSANDS = r"^\D*[1-9]\d{0,2}(\.\d{3})+[ ¥￥$€£元]*$"
-_OFFSET = r"\s?(Z|z|UTC|GMT|[+-](0\d|1[0-4])(:?[0-5]\d)?)$"
-_AWARE = rf"\d:\d\d(:\d\d([.,]\d+)?)?{_OFFSET}"
-_ISO = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?)?$"
+_DATE = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}"
+_OFFSET = r"[+-](0\d|1[0-4])(:?[0-5]\d)?"
+_AWARE = rf"\d:\d\d(:\d\d(\.\d+)?)? ?(Z|z|UTC|GMT|{_OFFSET})$"
+_ISO = rf"^{_DATE}([T ]\d{{1,2}}:\d{{1,2}}(:\d{{1,2}}(\.\d+)?)?)?$"
+_ISO_AWARE = rf"^{_DATE}[T ]\d{{1,2}}:\d\d:\d\d(\.\d+)?(Z|{_OFFSET})$"
 _SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}\b"
 # No date: a row of digits of another length, such as the 13 of a Unix time, and
 # words such as 'epoch', which the engine would take for one.
@@ -51,25 +52,21 @@ _FORMATS = (
     "%d-%b-%Y",
 )
 _YEARS = (1700, 2200)
+_LONGEST_MISSING = 4
 
 
 def as_text(column: ir.Value) -> ir.StringValue:
     """Trim a column to text; blanks and words for missing become missing."""
     if column.type().is_string():
-        text = column.re_replace(_EDGES, "")
-        return ibis.ifelse(_is_blank(text), ibis.null("string"), text)
+        return column.re_replace(_EDGES, "").re_replace(_MISSING, "").nullif("")
     return column.cast("string")
 
 
 def is_untidy(column: ir.StringValue) -> ir.BooleanValue:
     """Tell whether `as_text` would change a text."""
-    return column.re_search(_EDGES) | _is_blank(column)
-
-
-def _is_blank(text: ir.StringValue) -> ir.BooleanValue:
-    """Tell whether a trimmed text is a word for missing."""
     # Long ids are told apart from these words by their length alone, which is cheap.
-    return (text.length() <= _LONGEST_BLANK) & text.lower().isin(_BLANK_WORDS)
+    is_missing = (column.length() <= _LONGEST_MISSING) & column.re_search(_MISSING)
+    return column.re_search(_EDGES) | is_missing | (column == "")
 
 
 def as_id(column: ir.Value) -> ir.StringValue:
@@ -106,9 +103,8 @@ def as_money(column: ir.Value, kind: dt.Decimal = MONEY) -> ir.DecimalValue:
     found = column.type()
     if found.is_string():
         text = as_text(column)
-        digits = text.re_replace(r"[^\d.+-]", "")
-        bare = ibis.ifelse(text.re_search(_AMOUNT), digits, ibis.null("string"))
-        return ibis.coalesce(text.try_cast(kind), bare.try_cast(kind))
+        digits = text.re_extract(_AMOUNT, 0).re_replace(r"[^\d.+-]", "")
+        return ibis.coalesce(text.try_cast(kind), digits.try_cast(kind))
     if found.is_floating():
         usable = ~(column.isnan() | column.isinf())
         return ibis.ifelse(usable, column, ibis.null(found)).try_cast(kind)
@@ -204,11 +200,15 @@ def _text_time(
         if "%z" in date_format:
             return to_zone(here, parse_moment(text, formats))
         return parse_time(text, formats)
-    aware = text.re_search(_AWARE)
-    bare = ibis.ifelse(aware, text.re_replace(_OFFSET, ""), text)
-    naive = _naive_time(bare, day_first=day_first)
-    moment = to_utc(ibis.literal("UTC"), naive - _offset(text))
-    return ibis.ifelse(aware, to_zone(here, moment), naive)
+    # Each of the three is missing where its pattern is not found. The patterns keep
+    # the engine from reading '... UTC' as if nothing were said of a zone.
+    naive = text.re_extract(_ISO, 0).try_cast(dt.timestamp)
+    moment = _with_offset(text).re_extract(_ISO_AWARE, 0)
+    return ibis.coalesce(
+        naive,
+        to_zone(here, moment.try_cast(dt.Timestamp(timezone="UTC"))),
+        _written_time(text, day_first=day_first),
+    )
 
 
 def _with_clocks(date_format: str) -> list[str]:
@@ -217,28 +217,21 @@ def _with_clocks(date_format: str) -> list[str]:
     return [date_format] if has_clock else [date_format + c for c in _CLOCKS]
 
 
-def _naive_time(text: ir.StringValue, *, day_first: bool | None) -> ir.TimestampValue:
-    """Read times without a zone from text."""
+def _with_offset(text: ir.StringValue) -> ir.StringValue:
+    """Write the zone of a time as the engine reads it: ``10:30:00+0800``."""
+    text = text.re_replace(r" ?(UTC|GMT|z|Z)$", "Z")
+    text = text.re_replace(r" ([+-][\d:]+)$", r"\1")
+    return text.re_replace(r"([T ]\d{1,2}:\d\d)(Z|[+-])", r"\1:00\2")
+
+
+def _written_time(text: ir.StringValue, *, day_first: bool | None) -> ir.TimestampValue:
+    """Read times as people write them, with no zone."""
     formats = list(_FORMATS)
     if day_first is not None:
         date = "%d/%m/%Y" if day_first else "%m/%d/%Y"
         formats += [date + clock for clock in _CLOCKS]
-    slashed = text.re_replace(r"^(\d{1,2})[.-](\d{1,2})[.-](\d{4})\b", r"\1/\2/\3")
-    other = ibis.ifelse(text.re_search(_NO_DATE), ibis.null("string"), slashed)
-    # The engine alone would read '... UTC' as if nothing were said of a zone.
-    iso = ibis.ifelse(text.re_search(_ISO), text, ibis.null("string"))
-    return ibis.coalesce(
-        iso.try_cast(dt.timestamp), parse_time(other, ibis.array(formats))
-    )
-
-
-def _offset(text: ir.StringValue) -> ir.IntervalValue:
-    """Return how far the clock of a time with a zone is ahead of UTC."""
-    pattern = r"([+-])(\d\d):?(\d\d)?$"
-    hours = text.re_extract(pattern, 2).try_cast("int64").fill_null(0)
-    minutes = text.re_extract(pattern, 3).try_cast("int64").fill_null(0)
-    sign = ibis.ifelse(text.re_extract(pattern, 1) == "-", -1, 1)
-    return (sign * (hours * 60 + minutes)).as_interval("m")
+    text = text.re_replace(r"^(\d{1,2})[.-](\d{1,2})[.-](\d{4})\b", r"\1/\2/\3")
+    return parse_time(text.re_replace(_NO_DATE, ""), ibis.array(formats))
 
 
 def check_date_format(date_format: str, engine: Engine) -> None:

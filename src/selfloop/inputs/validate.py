@@ -137,7 +137,8 @@ def typed_table(
     if untidy:
         # Reading text costs more than keeping what was read.
         rows = engine.keep(rows, f"{name}_typed")
-    return Typed(name, rows, raw, columns)
+    coded = rows.mutate(code=_code(name, rows, reading.end)).drop("is_infinite")
+    return Typed(name, coded, raw, columns)
 
 
 def _untidy(table: ir.Table, columns: list[str]) -> bool:
@@ -171,7 +172,7 @@ def _with_types(
     *,
     tidy: bool,
 ) -> ir.Table:
-    """Express the typed columns and the code of each row."""
+    """Express the typed columns, and whether an amount is infinite."""
     typed: dict[str, ir.Value] = {}
     infinite: list[ir.BooleanValue] = []
     for role in INPUT_ROLES[name]:
@@ -198,15 +199,13 @@ def _with_types(
         factors = [table[columns[c]] for c in ("quantity", "unit_price")]
         typed["amount"] = as_product(*factors)
         infinite += [is_infinite(column) for column in factors]
-    return table.select(**typed, code=_code(name, typed, infinite, reading.end))
+    any_infinite = ibis.literal(value=False)
+    for flag in infinite:
+        any_infinite = any_infinite | flag
+    return table.select(**typed, is_infinite=any_infinite)
 
 
-def _code(
-    name: str,
-    typed: dict[str, ir.Value],
-    infinite: list[ir.BooleanValue],
-    end: date | None,
-) -> ir.StringValue:
+def _code(name: str, typed: ir.Table, end: date | None) -> ir.StringValue:
     """Express the one code of each row, the most basic problem first."""
     time_role = next(r.name for r in INPUT_ROLES[name] if r.kind == "time")
     branches: list[tuple[ir.BooleanValue, str]] = []
@@ -219,10 +218,7 @@ def _code(
     branches.append((typed[time_role].isnull(), "SL111"))
     money = {"orders": "amount", "spend": "spend"}.get(name)
     if money is not None:
-        any_infinite = infinite[0]
-        for flag in infinite[1:]:
-            any_infinite = any_infinite | flag
-        branches.append((any_infinite, "SL113"))
+        branches.append((typed.is_infinite, "SL113"))
         branches.append((typed[money].isnull(), "SL112"))
     if name == "spend":
         branches.append((typed["spend"] < 0, "SL116"))

@@ -24,6 +24,9 @@ MAX_SEGMENTS = 30
 
 _MONTHS = {"arrived_month": "arrived_at", "first_order_month": "first_at"}
 
+_NOBODY = kaplan_meier(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+"""The curve of a segment that nobody entered."""
+
 
 @dataclass(frozen=True)
 class Funnel:
@@ -133,12 +136,12 @@ def funnel(
     """
     for window in windows_days:
         check_number("windows_days", window, low=1)
-    rows = _with_segment(events, by)
+    rows, segments = _with_segment(events, by)
     stages, windows = [], []
     for stage in STAGES[1:]:
         reason = _why_missing(events, stage)
         seen = _stage_rows(rows, stage, events.end_day)
-        counts = _counts(seen, windows_days)
+        counts = _counts(seen, windows_days, segments)
         curves = _curves(seen) if not reason else {}
         for count in counts.to_dict("records"):
             segment = count["segment"]
@@ -170,11 +173,11 @@ def _why_missing(events: Events, stage: str) -> str:
     return ""
 
 
-def _with_segment(events: Events, by: str | None) -> ir.Table:
-    """Add the breakdown to the people, the rarest values put together."""
+def _with_segment(events: Events, by: str | None) -> tuple[ir.Table, list[str]]:
+    """Add the breakdown to the people, the rarest values put together; list it."""
     core = events.core
     if by is None:
-        return core.mutate(segment=ibis.literal("all"))
+        return core.mutate(segment=ibis.literal("all")), ["all"]
     known = [*schema.names("people"), *_MONTHS]
     if by not in known:
         raise SettingError(f"by must be one of {', '.join(known)}; got {by!r}")
@@ -187,9 +190,11 @@ def _with_segment(events: Events, by: str | None) -> ir.Table:
     largest = sizes.order_by(ibis.desc("n"), "segment").limit(MAX_SEGMENTS + 1)
     levels = [str(s) for s in largest.to_pandas()["segment"]]
     if len(levels) <= MAX_SEGMENTS:
-        return rows
-    kept = rows.segment.isin(levels[:MAX_SEGMENTS])
-    return rows.mutate(segment=ibis.ifelse(kept, rows.segment, "(other)"))
+        return rows, levels
+    largest_levels = levels[:MAX_SEGMENTS]
+    kept = rows.segment.isin(largest_levels)
+    rows = rows.mutate(segment=ibis.ifelse(kept, rows.segment, "(other)"))
+    return rows, list(dict.fromkeys([*largest_levels, "(other)"]))
 
 
 def _level(events: Events, by: str) -> ir.StringValue:
@@ -197,6 +202,8 @@ def _level(events: Events, by: str) -> ir.StringValue:
     core = events.core
     if by in _MONTHS:
         return core[_MONTHS[by]].strftime("%Y-%m")
+    if by in ("n_invited", "n_referred") and "referrals" not in events.has:
+        return ibis.null("string")
     inside = {
         "first_order_at": "first_at",
         "second_order_at": "second_at",
@@ -222,7 +229,9 @@ def _stage_rows(rows: ir.Table, stage: str, end_day: int) -> ir.Table:
     )
 
 
-def _counts(seen: ir.Table, windows: tuple[int, ...]) -> pd.DataFrame:
+def _counts(
+    seen: ir.Table, windows: tuple[int, ...], segments: list[str]
+) -> pd.DataFrame:
     """Count entered, reached and, for each window, matured and open, in one pass."""
     parts = {"n_entered": seen.count(), "n_reached": seen.days.count()}
     for w in windows:
@@ -233,7 +242,9 @@ def _counts(seen: ir.Table, windows: tuple[int, ...]) -> pd.DataFrame:
         parts[f"reached_{w}"] = within.sum()
         parts[f"open_{w}"] = (~matured & seen.days.isnull()).sum()
     frame: pd.DataFrame = seen.group_by("segment").aggregate(**parts).to_pandas()
-    return frame.sort_values("segment", ignore_index=True)
+    # A segment that nobody entered has its line too: its zeros are known.
+    counts = frame.set_index("segment").reindex(sorted(segments), fill_value=0)
+    return counts.rename_axis("segment").reset_index()
 
 
 def _curves(seen: ir.Table) -> dict[str, KaplanMeier]:
@@ -264,11 +275,12 @@ def _stage_line(
     if reason:
         known = count["n_reached"] if stage == "conversion" else pd.NA
         return line | {"n_entered": pd.NA, "n_reached": known}
-    low, high = wilson(count["n_reached"], count["n_entered"])
+    n_entered = count["n_entered"]
+    low, high = wilson(count["n_reached"], n_entered)
     return line | {
-        "n_entered": count["n_entered"],
+        "n_entered": n_entered,
         "n_reached": count["n_reached"],
-        "share_so_far": count["n_reached"] / count["n_entered"],
+        "share_so_far": count["n_reached"] / n_entered if n_entered else np.nan,
         "share_so_far_low": float(low),
         "share_so_far_high": float(high),
         "median_days": median_days(km) if km else np.nan,
@@ -297,7 +309,7 @@ def _window_line(  # noqa: PLR0913 - one cell of the table
         "window_days": window,
         "reason": reason,
     }
-    if reason or km is None:
+    if reason:
         return line
     n_matured = count[f"matured_{window}"]
     n_hit = count[f"matured_reached_{window}"]
@@ -308,11 +320,11 @@ def _window_line(  # noqa: PLR0913 - one cell of the table
         "n_reached": count[f"reached_{window}"],
         "n_open": count[f"open_{window}"],
     }
-    at = cif_at(km, [window])
+    at = cif_at(km or _NOBODY, [window])
     n_at_risk = int(at.n_at_risk[0])
     line["n_at_risk"] = n_at_risk
     reasons = []
-    if n_matured >= min_at_risk:
+    if n_matured >= max(min_at_risk, 1):
         low, high = wilson(n_hit, n_matured)
         line |= {
             "share_matured": n_hit / n_matured,
@@ -321,7 +333,7 @@ def _window_line(  # noqa: PLR0913 - one cell of the table
         }
     else:
         reasons.append(f"{n_matured} observed for {window} days, need {min_at_risk}")
-    if n_at_risk >= min_at_risk:
+    if n_at_risk >= max(min_at_risk, 1):
         line |= {
             "share_within": float(at.cif[0]),
             "share_within_low": float(at.low[0]),

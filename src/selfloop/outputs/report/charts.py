@@ -8,6 +8,7 @@ from markupsafe import Markup
 from selfloop.outputs.report import formats as fmt
 from selfloop.outputs.report.formats import Money
 from selfloop.outputs.report.svg import (
+    count_ticks,
     el,
     figure,
     fill,
@@ -85,8 +86,7 @@ def circulation(months: Sequence[Row], voice: Voice, *, shares: bool) -> Markup:
         The loop's own part, repeat and referred, stands at the foot of a column.
     """
     left, right, top, foot = 46.0, 552.0, 40.0, 380.0
-    values = [v for v in ticks(max(row["n_orders"] for row in months))
-              if v == int(v)]  # fmt: skip
+    values = count_ticks(max(row["n_orders"] for row in months))
     up, step = (foot - top) / values[-1], (right - left) / len(months)
     wide, every = min(step * 0.76, 46.0), -(-len(months) // 12)
     centres = [left + step * (i + 0.5) for i in range(len(months))]
@@ -170,14 +170,14 @@ def reproduction(
     known = [row for row in curve if row["r"] is not None]
     drawn = path([at(row, "r") for row in known])
     marks.append(el("path", d=drawn, fill="none", **stroke("ref", 2.5)))
-    dots = [_dot(*at(row, "r"), 3.5, _r_tip(row, voice))
+    dots = [_dot(*at(row, "r"), 3.5, _r_tip(row))
             for row in known[:: max(1, len(known) // 12)]]  # fmt: skip
     end = {"age_days": headline["days"], "r": headline["value"]}
     tip = voice.plain("kpi.short", days=headline["days"], r=fmt.number(end["r"]))
     marks.append(el("g", *dots, _dot(*at(end, "r"), 5, tip), **fill("ref")))
     marks.append(labels(
-        *(label(left + v * across, 230, f"{v:g}") for v in ticks(last)[:-1]),
-        label((left + right) / 2, 250, voice.plain("reproduction.days")),
+        *(label(left + v * across, 230, f"{v:g}") for v in ticks(last) if v <= last),
+        label((left + right) / 2, 250, voice.drawn("reproduction.days")),
     ))  # fmt: skip
     return figure(
         "rcurve", width, 254.0, *marks, _baseline(left, right, foot),
@@ -265,9 +265,9 @@ def by_source(rows: Sequence[Row], voice: Voice, money: Money) -> Markup:
     names = []
     for i, row in enumerate(known):
         y = top + 40 * i + 20
-        name = source_name(row["source"], voice)
-        names.append(label(left - 10, y + 5, name, more="lb"))
-        marks.append(_whisker(row, name, (left, across, y), money))
+        key = source_key(row["source"])
+        names.append(label(left - 10, y + 5, voice.drawn(key), more="lb"))
+        marks.append(_whisker(row, voice.plain(key), (left, across, y), money))
     return figure("bysource", _WIDTH, foot + 26, *marks, labels(*names, anchor="end"),
                   title=voice.plain("lifetime.by_source"), desc="")  # fmt: skip
 
@@ -306,7 +306,7 @@ def deciles(rows: Sequence[Row], voice: Voice, money: Money) -> Markup:
         own.append(_bar(x, foot - total + upper, wide, total - upper, tip))
         social.append(_bar(x, foot - total, wide, upper, tip))
         names.append(label(x + wide / 2, 224, row["decile"]))
-    names.append(label((left + right) / 2, 246, voice.plain("social.decile")))
+    names.append(label((left + right) / 2, 246, voice.drawn("social.decile")))
     return figure(
         "dec", _WIDTH, 250.0,
         levels(left, right, [foot - v * up for v in values]),
@@ -318,24 +318,24 @@ def deciles(rows: Sequence[Row], voice: Voice, money: Money) -> Markup:
     )  # fmt: skip
 
 
-def source_name(source: str, voice: Voice) -> str:
-    """Return a source in words; one that is not ours as it is.
+def source_key(source: str) -> str:
+    """Return the key of the words for a source; there is none for one not ours.
 
     Parameters
     ----------
     source : str
         ``paid``, ``organic``, ``referral``, ``unknown`` or ``all``.
-    voice : Voice
-        Languages of the page.
 
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> source_key("paid"), source_key("all")
+    ('source.paid', 'segment.all')
     """
-    ours = ("paid", "organic", "referral", "direct", "unknown")
-    if source in ours:
-        return voice.plain(f"source.{source}")
-    return voice.plain("segment.all") if source == "all" else source
+    return "segment.all" if source == "all" else f"source.{source}"
 
 
 def _baseline(left: float, right: float, y: float) -> Markup:
@@ -388,10 +388,10 @@ def _month(months: Sequence[Row], i: int, every: int) -> str:
     return f"{year[2:]}-{month}" if year != before else month
 
 
-def _r_tip(row: Row, voice: Voice) -> str:
-    """Say R at one age."""
+def _r_tip(row: Row) -> str:
+    """Say R at one age, in no language."""
     ends = f" ({fmt.number(row['r_low'])} – {fmt.number(row['r_high'])})"
-    tip = voice.plain("kpi.short", days=row["age_days"], r=fmt.number(row["r"]))
+    tip = f"R({row['age_days']}) = {fmt.number(row['r'])}"
     return tip + (ends if row["r_low"] is not None else "")
 
 

@@ -134,10 +134,13 @@ def _node(stage: str, numbers: Numbers, voice: Voice) -> Markup:
         stroke_dasharray=None if n is not None else "6 5",
         **stroke(colour, 4, more="node"),
     )  # fmt: skip
-    names = [_node_text(x, y - 12, f"stage.{stage}", voice, i) for i in (0, 1)]
+    # One language leaves room, so the two lines move together.
+    near = 8 if len(voice.langs) == 1 else 0
+    key = f"stage.{stage}"
+    names = [_node_text(x, y - 12 + near, key, voice, i) for i in (0, 1)]
     people = el(
-        "text", fmt.count(n), x=x, y=y + 29, text_anchor="middle", font_size=16.5,
-        font_weight=650, fill=COLOURS["fg"], class_="t",
+        "text", fmt.count(n), x=x, y=y + 29 - near, text_anchor="middle",
+        font_size=16.5, font_weight=650, fill=COLOURS["fg"], class_="t",
     )  # fmt: skip
     return el("g", circle, *names, people)
 
@@ -159,7 +162,7 @@ def _node_text(x: float, y: float, key: str, voice: Voice, place: int) -> Markup
 def _middle(gain: Numbers, r: float | None, voice: Voice) -> list[Markup]:
     """Write the gain with its interval; R itself where there is no gain."""
     known = gain["value"] is not None
-    above = voice.plain("loop.gain") if known else voice.plain("loop.r_meaning")
+    above = voice.drawn("loop.gain" if known else "loop.r_meaning")
     value = f"×{fmt.number(gain['value'])}" if known else f"R {fmt.number(r)}"
     below = f"{fmt.number(gain['low'])} – {fmt.number(gain['high'])}" if known else ""
     small = {"text_anchor": "middle", "fill": COLOURS["muted"], "class_": "t sm"}

@@ -143,7 +143,7 @@ def _buyers(card: Numbers, desk: _Desk) -> _Parts:
         n_purchases = fmt.count(numbers["totals"]["n_purchases"])
         about = _with(n_purchases, voice.say("kpi.buyers.orders"))
     else:
-        about = _with(fmt.count(card["n"]), voice.say("funnel.about.traffic"))
+        about = _with(fmt.count(card["n"]), voice.say("kpi.buyers.of"))
     # The first month of a cohort is unfinished only when it is its last one too.
     done = [c for c in numbers["cohorts"]
             if len(c["n_active"]) > 1 or c["last_month"] == "complete"]  # fmt: skip

@@ -89,7 +89,29 @@ def path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + " L".join(f"{_short(x)},{_short(y)}" for x, y in points)
 
 
-def ticks(top: float, *, n: int = 5) -> list[float]:
+def count_ticks(top: int) -> list[float]:
+    """Return whole round numbers from 0 to at least `top`.
+
+    Parameters
+    ----------
+    top : int
+        Largest count; not negative.
+
+    Returns
+    -------
+    list of float
+
+    Examples
+    --------
+    >>> count_ticks(12), count_ticks(2), count_ticks(0)
+    ([0.0, 5.0, 10.0, 15.0], [0.0, 1.0, 2.0], [0.0, 1.0])
+    """
+    return ticks(top, n=max(1, min(5, top)), steps=(1, 2, 5, 10))
+
+
+def ticks(
+    top: float, *, n: int = 5, steps: Sequence[float] = (1, 2, 2.5, 5, 10)
+) -> list[float]:
     """Return round numbers from 0 to at least `top`.
 
     Parameters
@@ -98,6 +120,8 @@ def ticks(top: float, *, n: int = 5) -> list[float]:
         Largest value; not negative.
     n : int, optional
         About how many steps.
+    steps : sequence of float, optional
+        Steps to choose from, times a power of ten.
 
     Returns
     -------
@@ -112,7 +136,7 @@ def ticks(top: float, *, n: int = 5) -> list[float]:
         return [0.0, 1.0]
     raw = top / n
     base = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * base for m in (1, 2, 2.5, 5, 10) if m * base >= raw * 0.999)
+    step = next(m * base for m in steps if m * base >= raw * 0.999)
     # Products of the step, not sums: sums carry the rounding along.
     return [float(f"{i * step:.12g}") for i in range(math.ceil(top / step - 1e-9) + 1)]
 

@@ -93,7 +93,7 @@ def sources(numbers: Numbers, voice: Voice) -> list[dict[str, Any]]:
     nobody = empty | {"reason": voice.say("missing.no_buyers")}
     return [
         {
-            "name": charts.source_name(segment, voice),
+            "name": voice.known(charts.source_key(segment), segment),
             "n": found["n"],
             "rates": [found["rates"].get(s, nobody) for s in list(STAGE_COLOURS)[1:]],
         }
@@ -232,7 +232,6 @@ def _cell(row: Numbers, age: int, deepest: float) -> dict[str, Any] | None:
         return None
     share = row["share_active"][age]
     return {
-        "n": row["n_active"][age],
         "shown": f"{share * 100:.1f}",
         "depth": f"{share / deepest if deepest else 0:.2f}".lstrip("0") or "0",
         "partial": row["last_month"] == "partial" and age + 1 == len(row["n_active"]),

@@ -44,6 +44,16 @@ class Voice:
         """Return a heading; a space stands between the two."""
         return self._joined(key, values, Markup(" "))
 
+    def drawn(self, key: str, **values: object) -> Markup:
+        """Return a text inside a picture: ``English · 中文``, each in its own part."""
+        said = {lang: self._one(key, lang, values) for lang in self.langs}
+        if len(set(said.values())) == 1:
+            return next(iter(said.values()))
+        return Markup('<tspan class="sep"> · </tspan>').join(
+            Markup("<tspan{}>{}</tspan>").format(self._mark(lang), words)
+            for lang, words in said.items()
+        )
+
     def each(self, key: str, **keys: str) -> Markup:
         """Return a text whose places are filled with other texts of the catalogue."""
         said = {

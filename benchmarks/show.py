@@ -1,0 +1,196 @@
+"""The tables of a benchmark, as Markdown that also reads well in a terminal."""
+
+from typing import Any
+
+STAGES = {
+    "start and imports": ("start and imports",),
+    "reading, people, referrals that count": (
+        "reading", "reading orders", "reading referrals", "reading visits",
+        "checking rows", "ids and customer-days", "orders to purchases",
+        "one row per person", "which referral counts",
+    ),
+    "funnel, cohorts, loop": ("funnel", "cohorts", "loop"),
+    "network, lifetime value, customer value": (
+        "referral network", "lifetime value", "customer value",
+    ),
+    "report": ("report",),
+}  # fmt: skip
+"""Steps of either program that do the same work."""
+
+GIGABYTE = 1e9
+
+
+def page(result: dict[str, Any]) -> str:
+    """Write everything that a benchmark has found."""
+    shop, machine = result["shop"], result["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+    lines = [
+        f"# {shop['orders']:,} orders, {result['date']}",
+        "",
+        f"{shop['orders']:,} orders, {shop['buyers']:,} buyers, "
+        f"{shop['referrals']:,} referrals that count, in Parquet.",
+        f"{machine['cores']} cores ({machine['processor']}), "
+        f"{machine['memory_gb']:.0f} GB, {machine['system']}.",
+        f"{versions}.",
+        "",
+        "## Parquet to report",
+        "",
+        *_runs(result),
+        "",
+        *_stages(result["runs"]),
+        "",
+        "## Steps of selfloop",
+        "",
+        *_steps(result["runs"]),
+        "",
+        "## Goals",
+        "",
+        *_goals(result["goals"]),
+        "",
+        "## Results compared",
+        "",
+        *_verdicts(result["compared"], result["runs"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def headline(result: dict[str, Any]) -> str:
+    """Say in a line how much faster, and whether the results are equal."""
+    peer = result["runs"].get("peer")
+    if peer is None:
+        return "The peer was not run: nothing to compare."
+    if not result["compared"]:
+        return "The peer did not finish within its limit: nothing to compare."
+    wrong = [v["label"] for v in result["compared"] if not v["is_equal"]]
+    if wrong:
+        return f"Results differ: {', '.join(wrong)}."
+    n = sum(v["n_values"] for v in result["compared"])
+    return f"All results are equal ({n:,} numbers)."
+
+
+def _runs(result: dict[str, Any]) -> list[str]:
+    """Table of the runs: wall time, processor time, memory."""
+    runs = result["runs"]
+    ours = runs["selfloop"]
+    names = {
+        "selfloop": "selfloop",
+        "visits": "selfloop, with visits",
+        "peer": "pandas + lifetimes + networkx",
+    }
+    rows = []
+    for key, name in names.items():
+        run = runs.get(key)
+        if run is None:
+            continue
+        mark = "" if run["is_finished"] else ">"
+        rows.append(
+            [
+                name,
+                f"{mark}{run['seconds']:.1f}",
+                f"{mark}{run['cpu_seconds']:.1f}",
+                f"{mark}{run['peak_bytes'] / GIGABYTE:.2f}",
+                f"{mark}{run['seconds'] / ours['seconds']:.2f}",
+                f"{mark}{run['cpu_seconds'] / ours['cpu_seconds']:.2f}",
+                f"{mark}{run['peak_bytes'] / ours['peak_bytes']:.2f}",
+            ]
+        )
+    head = ["", "wall s", "CPU s", "peak GB", "wall ratio", "CPU ratio", "peak ratio"]
+    return _table(head, rows)
+
+
+def _stages(runs: dict[str, Any]) -> list[str]:
+    """Table of the stages of both programs side by side."""
+    peer = runs.get("peer")
+    if peer is None:
+        return _table(
+            ["stage", "selfloop s"],
+            [[k, f"{_sum(runs['selfloop'], v):.2f}"] for k, v in STAGES.items()],
+        )
+    reached = list(peer["steps"])
+    rows = []
+    for stage, steps in STAGES.items():
+        ours, theirs = _sum(runs["selfloop"], steps), _sum(peer, steps)
+        begun = [step for step in steps if step in reached]
+        is_cut = not peer["is_finished"] and (not begun or reached[-1] in begun)
+        seconds = f"{theirs:.2f}" if begun else "not begun"
+        mark = ">" if is_cut and begun else ""
+        ratio = f"{mark}{theirs / ours:.1f}" if begun and ours > 0 else ""
+        rows.append([stage, f"{ours:.2f}", mark + seconds, ratio])
+    return _table(["stage", "selfloop s", "peer s", "ratio"], rows)
+
+
+def _sum(run: dict[str, Any], steps: tuple[str, ...]) -> float:
+    """Add up the seconds of some steps."""
+    return sum(run["steps"].get(step, 0.0) for step in steps)
+
+
+def _steps(runs: dict[str, Any]) -> list[str]:
+    """Table of the steps of selfloop, without and with visits."""
+    plain, visits = runs["selfloop"]["steps"], runs.get("visits", {}).get("steps", {})
+    rows = [
+        [step, *(f"{run[step]:.2f}" if step in run else "" for run in (plain, visits))]
+        for step in dict.fromkeys([*visits, *plain])
+    ]
+    return _table(["step", "s", "s with visits"], rows)
+
+
+def _goals(goals: list[dict[str, Any]]) -> list[str]:
+    """Table of what was wanted."""
+    rows = [
+        [g["label"], f"{g['found']:.2f} {g['unit']}", f"{g['limit']:g} {g['unit']}",
+         ("met" if g["found"] <= g["limit"] else "missed") if g["applies"] else "-"]
+        for g in goals
+    ]  # fmt: skip
+    return _table(["", "found", "at most", ""], rows)
+
+
+def _verdicts(compared: list[dict[str, Any]], runs: dict[str, Any]) -> list[str]:
+    """Table of the comparisons; of several numbers the pair that differs most."""
+    if not compared:
+        peer = runs.get("peer")
+        why = "was not run" if peer is None else f"needs >{peer['seconds']:.0f} s"
+        return [f"Not compared: the peer {why}."]
+    rows = [
+        [v["label"], f"{v['n_values']:,}", _number(v["ours"]), _number(v["peer"]),
+         v["name"], f"{v['difference']:.1e}", v["allowed"],
+         "equal" if v["is_equal"] else "DIFFERS"]
+        for v in compared
+    ]  # fmt: skip
+    return _table(
+        ["", "numbers", "selfloop", "peer", "farthest", "apart", "allowed", ""], rows
+    )
+
+
+def _number(value: float | None) -> str:
+    """Write a number with enough digits to see a difference."""
+    if value is None:
+        return "missing"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.10g}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Write a Markdown table with columns of equal width, numbers to the right."""
+    cells = [head, *rows]
+    widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(head))]
+    is_text = [
+        i == 0 or all(not _is_figure(r[i]) for r in rows) for i in range(len(head))
+    ]
+
+    def line(row: list[str]) -> str:
+        """Write one line."""
+        padded = [
+            cell.ljust(width) if text else cell.rjust(width)
+            for cell, width, text in zip(row, widths, is_text, strict=True)
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * width if text else "-" * (width - 1) + ":"
+        for width, text in zip(widths, is_text, strict=True)
+    ]
+    return [line(head), f"| {' | '.join(rule)} |", *map(line, rows)]
+
+
+def _is_figure(cell: str) -> bool:
+    """Say whether a cell starts with a number."""
+    return cell.lstrip(">-")[:1].isdigit() if cell else True

@@ -1,0 +1,194 @@
+"""Keep the documents true: tables from the schema, outputs from the code shown.
+
+Run ``python docs/refresh.py`` after changing a column, a docstring or a message.
+It writes ``docs/tables.md`` and puts what each example really prints under it; the
+tests fail while a document differs from what this module would write.
+"""
+
+import ast
+import io
+import os
+import re
+import tempfile
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+import selfloop as sl
+from selfloop.core.schema import INPUT_ROLES, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+
+EXAMPLES = ("README.md", "README.zh.md", "docs/errors.md")
+"""Documents with examples: a ``python`` block, then a ``text`` block."""
+
+_EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
+_FOLDER = "/shop"
+
+_MADE_BY = {
+    "audit": ("`events.audit`", "Where every input row went."),
+    "people": ("`sl.people(events)`", "One row per person, in the engine."),
+    "funnel_stages": ("`sl.funnel(events).stages`", "What happened so far."),
+    "funnel_windows": ("`sl.funnel(events).windows`", "Rates within W days."),
+    "cohorts": ("`sl.cohorts(events).table`", "Repurchase by first month."),
+    "lifetime_people": (
+        "`sl.fit_lifetime(events).predict()`",
+        "One row per buyer, in the engine.",
+    ),
+    "generations": ("`sl.referral_network(events).generations`", "By generation."),
+    "trees": ("`sl.referral_network(events).trees`", "The 100 largest trees."),
+    "network_people": (
+        "`sl.referral_network(events).people`",
+        "One row per person of the network, in the engine.",
+    ),
+    "customer_value": (
+        "`sl.customer_value(events)`",
+        "One row per customer, in the engine.",
+    ),
+    "loop_months": ("`sl.self_loop(events).months`", "What carried each month."),
+    "reproduction": ("`sl.self_loop(events).reproduction`", "R(H) by horizon."),
+    "reproduction_curve": ("`sl.self_loop(events).curve`", "M(a) day by day."),
+}
+
+_HEAD = """\
+# Every table and every public name
+
+Made by `python docs/refresh.py` from `src/selfloop/core/schema.py` and the
+docstrings; a test compares. Definitions and formulas are in [methods.md](methods.md).
+
+Kinds: `int` counts; `share` a fraction from 0 to 1; `money` in the currency of the
+orders; `days` in days; `time` local time, without a zone; `month` text such as
+`2026-03`; `float` has no unit. A missing value is missing (NaN, NA, NaT), never 0.
+"""
+
+
+def tables_page() -> str:
+    """Return the text of ``docs/tables.md``."""
+    parts = [_HEAD, "## Input tables\n"]
+    for table, roles in INPUT_ROLES.items():
+        lines = [f"| `{r.name}` | {r.kind} | {r.need} | {r.meaning} |" for r in roles]
+        parts.append(_table(f"`{table}`", "column | kind | need | meaning", lines))
+    parts.append("## Tables that come back\n")
+    for table, columns in TABLES.items():
+        call, about = _MADE_BY[table]
+        lines = [f"| `{c.name}` | {c.kind} | {c.meaning} |" for c in columns]
+        title = f"`{table}`\n\n{call}. {about}"
+        parts.append(_table(title, "column | kind | meaning", lines))
+    parts.append("## Public names\n\n" + _public_names())
+    return "\n".join(parts)
+
+
+def _table(title: str, heads: str, lines: list[str]) -> str:
+    """Return a heading and a table."""
+    rule = "|" + "---|" * (heads.count("|") + 1)
+    return "\n".join([f"### {title}", "", f"| {heads} |", rule, *lines, ""])
+
+
+def _public_names() -> str:
+    """Return the public names with the first line of their docstrings."""
+    lines = ["| name | what it answers |", "|---|---|"]
+    for name in sorted(set(sl.__all__) - {"__version__"}, key=str.casefold):
+        first = (getattr(sl, name).__doc__ or "").strip().splitlines()[0]
+        lines.append(f"| `sl.{name}` | {first} |")
+    return "\n".join([*lines, "| `sl.__version__` | Version of the package. |", ""])
+
+
+def with_outputs(text: str) -> str:
+    """Return a document with the outputs that its examples print now.
+
+    Parameters
+    ----------
+    text : str
+        A document in Markdown.
+
+    Returns
+    -------
+    str
+        The same, what stands in each ``text`` block replaced.
+    """
+
+    def renewed(found: re.Match[str]) -> str:
+        """Return one example with its output."""
+        code = found.group(1)
+        return f"```python\n{code}```\n\n```text\n{output(code)}\n```"
+
+    return _EXAMPLE.sub(renewed, text)
+
+
+def output(code: str) -> str:
+    """Run an example in an empty folder and return what a reader would see.
+
+    Parameters
+    ----------
+    code : str
+        Statements; the value of a last expression is shown, and an error or a
+        warning of selfloop by its name and text. ``pd`` and ``sl`` are there, and
+        so is the folder ``data`` of the project.
+
+    Returns
+    -------
+    str
+    """
+    *body, last = ast.parse(code).body
+    if isinstance(last, ast.Expr):
+        call = ast.Call(ast.Name("show", ast.Load()), [last.value], [])
+        last = ast.Expr(call)
+    tree = ast.fix_missing_locations(ast.Module([*body, last], []))
+    shown = io.StringIO()
+
+    def show(value: object) -> None:
+        """Write the value of the last expression as a console does."""
+        shown.write("" if value is None else f"{value!r}\n")
+
+    names: dict[str, Any] = {"pd": pd, "sl": sl, "Path": Path, "show": show}
+    with _workplace() as folder, redirect_stdout(shown), _seen(shown):
+        try:
+            exec(compile(tree, "example", "exec"), names)
+        except sl.SelfloopError as error:
+            shown.write(f"{type(error).__name__}: {error}\n")
+    lines = shown.getvalue().replace(folder, _FOLDER).rstrip().split("\n")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+@contextmanager
+def _workplace() -> "Iterator[str]":
+    """Work in a scratch folder that sees the data of the project."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        (folder / "data").symlink_to(ROOT / "data")
+        os.chdir(folder)
+        try:
+            with pd.option_context("display.width", 96, "display.max_columns", 12):
+                yield str(folder)
+        finally:
+            os.chdir(before)
+
+
+@contextmanager
+def _seen(shown: io.StringIO) -> "Iterator[None]":
+    """Write the warnings of selfloop below the output; others stay warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        if issubclass(one.category, (sl.DataWarning, sl.FitWarning)):
+            shown.write(f"{one.category.__name__}: {one.message}\n")
+
+
+def main() -> None:
+    """Write the tables and renew all outputs."""
+    (ROOT / "docs/tables.md").write_text(tables_page(), encoding="utf-8")
+    for name in EXAMPLES:
+        path = ROOT / name
+        path.write_text(with_outputs(path.read_text("utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

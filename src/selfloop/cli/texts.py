@@ -1,0 +1,207 @@
+"""What the command line says beside the tables, in English and Chinese."""
+
+from selfloop.cli.manner import Lang, PageLang
+
+SENTENCES: dict[str, dict[Lang, str]] = {
+    "wrote": {"en": "wrote {files}", "zh": "已写入 {files}"},
+    "unreadable": {
+        "en": "warning: {n} rows cannot be read and are left out",
+        "zh": "警告：{n} 行无法读取，未计入",
+    },
+    "notes": {"en": "notes on the data: {n}", "zh": "数据说明 {n} 条"},
+    "missing": {"en": "not computed: {parts}", "zh": "未能计算：{parts}"},
+    "next": {"en": "next: {command}", "zh": "下一步：{command}"},
+    "see": {"en": "see: {command}", "zh": "查看：{command}"},
+    "top": {
+        "en": "the top {shown} of {n} people by {column}; -o writes all of them",
+        "zh": "按 {column} 排序的前 {shown} 人，共 {n} 人；用 -o 写出全部",
+    },
+    "one_table": {
+        "en": "this is the table {name}; for others: --table {others}",
+        "zh": "这是表 {name}；其他表：--table {others}",
+    },
+    "first_months": {
+        "en": "months 0 to {last} after the first purchase; all of them with "
+        "--format csv; * month still running",
+        "zh": "首购后第 0 至 {last} 个月；全部月份用 --format csv；* 为未完结月份",
+    },
+    "balance": {
+        "en": "{read} rows read = {used} used + {set_aside} set aside by a rule + "
+        "{rejected} that cannot be read",
+        "zh": "读入 {read} 行 = 使用 {used} + 按规则搁置 {set_aside} + "
+        "无法读取 {rejected}",
+    },
+    "amounts": {
+        "en": "; amount {read} = {used} + {set_aside} + {rejected}",
+        "zh": "；金额 {read} = {used} + {set_aside} + {rejected}",
+    },
+    "passed": {"en": "every row can be read", "zh": "所有行均可读取"},
+    "no_failures": {
+        "en": "every row can be read: nothing to write",
+        "zh": "所有行均可读取：没有需要写出的行",
+    },
+    "malformed": {
+        "en": "{table}: {n} lines without the fields of the header are not in the "
+        "file; the first: {examples}",
+        "zh": "{table}：{n} 行的列数与表头不符，未写入文件；最前面的：{examples}",
+    },
+    "guessed": {
+        "en": "read as {table}; if it is not: --table orders|referrals|visits|spend",
+        "zh": "按 {table} 识别；如不对：--table orders|referrals|visits|spend",
+    },
+    "drawn": {
+        "en": "{people} people, {buyers} buyers, {orders} orders; true R {r}",
+        "zh": "{people} 人，{buyers} 位买家，{orders} 笔订单；真实 R 为 {r}",
+    },
+    "legend": {"en": "columns: {columns}", "zh": "列说明：{columns}"},
+}
+"""Sentences of the command line: key -> language -> text with ``{named}`` places."""
+
+TITLES: dict[str, dict[Lang, str]] = {
+    "funnel": {"en": "Funnel", "zh": "漏斗"},
+    "cohorts": {"en": "Cohorts: share who bought again", "zh": "群组：再次购买的比例"},
+    "loop": {"en": "Loop", "zh": "自循环"},
+    "customers": {"en": "Customers", "zh": "客户"},
+    "validate": {"en": "Rows of the input", "zh": "输入数据的去向"},
+    "columns": {"en": "Columns", "zh": "列的识别"},
+    "stages": {"en": "so far", "zh": "至今"},
+    "windows": {"en": "within W days", "zh": "W 天之内"},
+    "reproduction": {"en": "R(H)", "zh": "R(H)：人均带来的新买家"},
+    "months": {"en": "what carried each month", "zh": "每月订单从何而来"},
+    "audit": {"en": "reasons", "zh": "原因"},
+    "notes": {"en": "notes", "zh": "说明"},
+    "orders": {"en": "orders", "zh": "订单"},
+    "referrals": {"en": "referrals", "zh": "推荐"},
+    "visits": {"en": "visits", "zh": "访问"},
+    "spend": {"en": "spend", "zh": "投放"},
+    "period": {"en": "period", "zh": "期间"},
+    "by": {"en": "by", "zh": "分组"},
+    "r": {"en": "reproduction number R", "zh": "再生数 R"},
+    "gain": {
+        "en": "customers per customer from outside",
+        "zh": "每位外来客户最终形成的客户数",
+    },
+    "share_orders": {
+        "en": "self-circulation share, orders",
+        "zh": "自循环率（订单）",
+    },
+    "share_revenue": {
+        "en": "self-circulation share, revenue",
+        "zh": "自循环率（收入）",
+    },
+    "seeding": {
+        "en": "referrals by people who had not bought",
+        "zh": "尚未购买者带来的推荐",
+    },
+    "order": {"en": "order", "zh": "排序"},
+}  # fmt: skip
+"""Titles and labels."""
+
+COLUMNS_ZH: dict[str, str] = {
+    "segment": "分组", "stage": "阶段", "n_entered": "可到达人数",
+    "n_reached": "已到达人数", "share_so_far": "至今比例", "median_days": "中位天数",
+    "window_days": "窗口 W", "n_matured": "观察满 W 天人数",
+    "n_matured_reached": "其中 W 天内到达", "n_open": "尚未到期人数",
+    "share_matured": "满期者中的比例", "n_at_risk": "仍在观察人数",
+    "share_within": "W 天内比例（Kaplan-Meier）", "reason": "原因",
+    "cohort": "首购月", "age_months": "距首购月数", "n_people": "人数",
+    "n_active": "当月购买人数", "share_active": "活跃比例", "status": "是否完结",
+    "month": "月份", "n_orders": "购买次数", "n_repeat": "复购",
+    "n_first_referral": "首购：被推荐", "n_first_paid": "首购：付费",
+    "n_first_organic": "首购：自然", "n_first_unknown": "首购：未知",
+    "share_orders": "自循环率（订单）", "revenue": "收入",
+    "revenue_repeat": "复购收入", "revenue_first_referral": "首购收入：被推荐",
+    "revenue_first_paid": "首购收入：付费", "revenue_first_organic": "首购收入：自然",
+    "revenue_first_unknown": "首购收入：未知", "revenue_before": "首购之前的退款",
+    "revenue_guests": "散客收入", "share_revenue": "自循环率（收入）",
+    "horizon_days": "天数 H", "n_buyers": "买家", "n_observed": "观察满 H 天的买家",
+    "n_referrals": "成功推荐", "r": "R", "k_naive": "推荐数 / 买家数（偏低）",
+    "age_days": "距首购天数", "person_id": "客户", "source": "来源", "channel": "渠道",
+    "generation": "推荐代数", "first_order_at": "首购时间", "n_purchases": "购买次数",
+    "p_alive": "仍活跃概率", "expected_purchases": "预期购买次数",
+    "expected_value": "预期价值", "lifetime_value": "终身价值", "n_invited": "推荐人数",
+    "n_referred": "其中已购买", "reach": "全部后代", "direct_value": "直接带来消费",
+    "network_value": "全部后代消费", "given_value": "记给推荐人的消费",
+    "social_value": "社交价值", "total_value": "总价值",
+    "table": "表", "code": "代码", "outcome": "去向", "n_rows": "行数",
+    "amount": "金额", "examples": "示例", "fix": "处理办法", "note": "说明",
+    "n_read": "读入行数", "n_used": "使用", "n_set_aside": "搁置",
+    "n_rejected": "无法读取", "amount_read": "读入金额", "amount_used": "使用金额",
+    "amount_set_aside": "搁置金额", "amount_rejected": "无法读取金额",
+    "column": "列", "role": "角色", "need": "是否必需", "how": "识别方式",
+    "example": "首个值", "map": "指定方法",
+}  # fmt: skip
+"""Chinese names of the columns of the tables that are shown."""
+
+
+def sentence(key: str, lang: Lang, **values: object) -> str:
+    """Return a sentence in one language, its places filled.
+
+    Parameters
+    ----------
+    key : str
+        A key of `SENTENCES`.
+    lang : {"en", "zh"}
+        Language.
+    **values
+        What goes into the places; whole numbers get thousands separators.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> sentence("notes", "en", n=1200)
+    'notes on the data: 1,200'
+    """
+    shown = {k: f"{v:,}" if isinstance(v, int) else v for k, v in values.items()}
+    return SENTENCES[key][lang].format(**shown)
+
+
+def title(key: str, lang: PageLang) -> str:
+    """Return a title in one language, or in both side by side.
+
+    Parameters
+    ----------
+    key : str
+        A key of `TITLES`.
+    lang : {"en", "zh", "both"}
+        Language.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> title("funnel", "both")
+    'Funnel 漏斗'
+    """
+    names = TITLES[key]
+    return f"{names['en']} {names['zh']}" if lang == "both" else names[lang]
+
+
+def legend(columns: list[str], lang: PageLang) -> str:
+    """Explain column names to readers of Chinese; empty for others.
+
+    Parameters
+    ----------
+    columns : list of str
+        Columns of the tables above.
+    lang : {"en", "zh", "both"}
+        Language.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> legend(["stage", "n_open"], "zh")
+    '列说明：stage 阶段 · n_open 尚未到期人数'
+    """
+    if lang == "en":
+        return ""
+    named = [f"{c} {COLUMNS_ZH[c]}" for c in dict.fromkeys(columns) if c in COLUMNS_ZH]
+    return sentence("legend", "zh", columns=" · ".join(named))
