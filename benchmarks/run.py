@@ -27,6 +27,7 @@ from show import headline, page
 DATA, RESULTS = HERE / "data", HERE / "results"
 PACKAGES = ("selfloop", "duckdb", "ibis-framework", "pyarrow", "pandas", "numpy",
             "scipy", "lifetimes", "networkx")  # fmt: skip
+STYLES = ("tuned", "documented")
 N_STARTS = 7
 FULL_SIZE = 10_000_000
 
@@ -61,7 +62,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--peer-limit", type=float, default=1800, metavar="S",
-        help="stop the peer after this many seconds; 0 leaves it out (default 1800)",
+        help="stop a peer after this many seconds; 0 leaves both out (default 1800)",
     )  # fmt: skip
     parser.add_argument(
         "--repeat", type=int, default=1, metavar="N",
@@ -90,7 +91,8 @@ def _one_size(n_orders: int | None, options: argparse.Namespace) -> int:
     (RESULTS / f"{name}.json").write_text(written, encoding="utf-8")
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
     print(f"{text}\n{headline(result)}")
-    return int(any(not verdict["is_equal"] for verdict in result["compared"]))
+    verdicts = [v for found in result["compared"].values() for v in found]
+    return int(any(not verdict["is_equal"] for verdict in verdicts))
 
 
 def _data(n_orders: int | None, options: argparse.Namespace) -> tuple[Path, Run | None]:
@@ -119,13 +121,18 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             "with visits", options.repeat, "ours.py", str(folder), tables
         )
     if options.peer_limit:
-        runs["peer"] = _best(
-            "peer", options.repeat, "peer.py", str(folder), limit=options.peer_limit
-        )
+        for style in STYLES:
+            runs[style] = _best(
+                f"peer, {style}", options.repeat, "peer.py", str(folder), style,
+                limit=options.peer_limit,
+            )  # fmt: skip
     starts = _starts()
     ours = runs["selfloop"].answers
-    is_done = "peer" in runs and runs["peer"].answers
-    compared = compare(ours, runs["peer"].answers) if is_done else []
+    compared = {
+        style: [dataclasses.asdict(v) for v in compare(ours, runs[style].answers)]
+        for style in STYLES
+        if style in runs and runs[style].answers
+    }
     return {
         "date": str(options.date),
         "shop": {
@@ -138,7 +145,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "runs": {name: _plain(run) for name, run in runs.items()},
         "starts": starts,
         "goals": _goals(runs["selfloop"], starts),
-        "compared": [dataclasses.asdict(verdict) for verdict in compared],
+        "compared": compared,
     }
 
 

@@ -17,6 +17,15 @@ STAGES = {
 }  # fmt: skip
 """Steps of either program that do the same work."""
 
+RUNS = {
+    "selfloop": "selfloop",
+    "visits": "selfloop, with visits",
+    "tuned": "pandas + lifetimes + networkx, tuned",
+    "documented": "pandas + lifetimes + networkx, as documented",
+}
+"""Names of the runs."""
+
+PEERS = ("tuned", "documented")
 GIGABYTE = 1e9
 
 
@@ -46,39 +55,32 @@ def page(result: dict[str, Any]) -> str:
         "## Goals",
         "",
         *_goals(result["goals"]),
-        "",
-        "## Results compared",
-        "",
-        *_verdicts(result["compared"], result["runs"]),
+        *(line for style in PEERS for line in _verdicts(result, style)),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def headline(result: dict[str, Any]) -> str:
-    """Say in a line how much faster, and whether the results are equal."""
-    peer = result["runs"].get("peer")
-    if peer is None:
-        return "The peer was not run: nothing to compare."
-    if not result["compared"]:
-        return "The peer did not finish within its limit: nothing to compare."
-    wrong = [v["label"] for v in result["compared"] if not v["is_equal"]]
-    if wrong:
-        return f"Results differ: {', '.join(wrong)}."
-    n = sum(v["n_values"] for v in result["compared"])
-    return f"All results are equal ({n:,} numbers)."
+    """Say in a line or two whether the results are equal."""
+    lines = []
+    for style in PEERS:
+        found = result["compared"].get(style)
+        if not found:
+            lines.append(f"{RUNS[style]}: nothing to compare.")
+            continue
+        wrong = [v["label"] for v in found if not v["is_equal"]]
+        n = sum(v["n_values"] for v in found)
+        what = f"DIFFERENT {', '.join(wrong)}" if wrong else f"all {n:,} numbers equal"
+        lines.append(f"{RUNS[style]}: {what}.")
+    return "\n".join(lines)
 
 
 def _runs(result: dict[str, Any]) -> list[str]:
     """Table of the runs: wall time, processor time, memory."""
     runs = result["runs"]
     ours = runs["selfloop"]
-    names = {
-        "selfloop": "selfloop",
-        "visits": "selfloop, with visits",
-        "peer": "pandas + lifetimes + networkx",
-    }
     rows = []
-    for key, name in names.items():
+    for key, name in RUNS.items():
         run = runs.get(key)
         if run is None:
             continue
@@ -99,24 +101,22 @@ def _runs(result: dict[str, Any]) -> list[str]:
 
 
 def _stages(runs: dict[str, Any]) -> list[str]:
-    """Table of the stages of both programs side by side."""
-    peer = runs.get("peer")
-    if peer is None:
-        return _table(
-            ["stage", "selfloop s"],
-            [[k, f"{_sum(runs['selfloop'], v):.2f}"] for k, v in STAGES.items()],
-        )
-    reached = list(peer["steps"])
+    """Table of the stages of the programs side by side, in seconds."""
+    styles = [style for style in PEERS if style in runs]
     rows = []
     for stage, steps in STAGES.items():
-        ours, theirs = _sum(runs["selfloop"], steps), _sum(peer, steps)
-        begun = [step for step in steps if step in reached]
-        is_cut = not peer["is_finished"] and (not begun or reached[-1] in begun)
-        seconds = f"{theirs:.2f}" if begun else "not begun"
-        mark = ">" if is_cut and begun else ""
-        ratio = f"{mark}{theirs / ours:.1f}" if begun and ours > 0 else ""
-        rows.append([stage, f"{ours:.2f}", mark + seconds, ratio])
-    return _table(["stage", "selfloop s", "peer s", "ratio"], rows)
+        cells = [_stage(runs[style], steps) for style in styles]
+        rows.append([stage, f"{_sum(runs['selfloop'], steps):.2f}", *cells])
+    return _table(["seconds", "selfloop", *(f"peer, {s}" for s in styles)], rows)
+
+
+def _stage(run: dict[str, Any], steps: tuple[str, ...]) -> str:
+    """Write the seconds of a stage, of which there may be only a part."""
+    begun = [step for step in steps if step in run["steps"]]
+    if not begun:
+        return "not begun"
+    is_cut = not run["is_finished"] and list(run["steps"])[-1] in begun
+    return f"{'>' if is_cut else ''}{_sum(run, steps):.2f}"
 
 
 def _sum(run: dict[str, Any], steps: tuple[str, ...]) -> float:
@@ -144,21 +144,25 @@ def _goals(goals: list[dict[str, Any]]) -> list[str]:
     return _table(["", "found", "at most", ""], rows)
 
 
-def _verdicts(compared: list[dict[str, Any]], runs: dict[str, Any]) -> list[str]:
+def _verdicts(result: dict[str, Any], style: str) -> list[str]:
     """Table of the comparisons; of several numbers the pair that differs most."""
+    head = ["", f"## Results beside {RUNS[style]}", ""]
+    run, compared = result["runs"].get(style), result["compared"].get(style)
+    if run is None:
+        return [*head, "Not run."]
     if not compared:
-        peer = runs.get("peer")
-        why = "was not run" if peer is None else f"needs >{peer['seconds']:.0f} s"
-        return [f"Not compared: the peer {why}."]
+        return [
+            *head,
+            f"Not compared: it did not finish within {run['seconds']:.0f} s.",
+        ]
     rows = [
         [v["label"], f"{v['n_values']:,}", _number(v["ours"]), _number(v["peer"]),
          v["name"], f"{v['difference']:.1e}", v["allowed"],
          "equal" if v["is_equal"] else "DIFFERS"]
         for v in compared
     ]  # fmt: skip
-    return _table(
-        ["", "numbers", "selfloop", "peer", "farthest", "apart", "allowed", ""], rows
-    )
+    names = ["", "numbers", "selfloop", "peer", "farthest", "apart", "allowed", ""]
+    return [*head, *_table(names, rows)]
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Does this business feed itself?
+"""Tell whether a business feeds itself.
 
 Traffic, conversion, repurchase, referral, lifetime value and social value from
 plain event tables.
@@ -12,7 +12,7 @@ Examples
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -46,10 +46,39 @@ _HOME = {
     "FitWarning": "selfloop.core.errors",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - names come from the table
+__all__ = [
+    "DataError",
+    "DataWarning",
+    "Events",
+    "FileError",
+    "FitError",
+    "FitWarning",
+    "MissingTableError",
+    "Problem",
+    "SelfloopError",
+    "SettingError",
+    "Shop",
+    "Simulation",
+    "Source",
+    "__version__",
+    "analyze",
+    "cohorts",
+    "customer_value",
+    "fit_lifetime",
+    "funnel",
+    "people",
+    "plot",
+    "read_events",
+    "referral_network",
+    "self_loop",
+    "simulate",
+    "simulate_files",
+    "write_report",
+    "write_table",
+]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name from its module the first time it is used."""
     if name not in _HOME:
         raise AttributeError(f"module 'selfloop' has no attribute {name!r}")

@@ -195,9 +195,9 @@ def test_utf16_big_endian(write, scratch):
         HEADER.encode("utf-16-be"),
         HEADER.encode("utf-32"),
         b"\xff\xfe" + HEADER.encode("utf-16-le")[:-1],
-        os.urandom(50) + b"\xff" + os.urandom(50),
+        bytes(range(1, 256)),
     ],
-    ids=["bytes", "latin-1", "16le", "16be", "utf-32", "cut", "random"],
+    ids=["bytes", "latin-1", "16le", "16be", "utf-32", "cut", "any"],
 )
 def test_an_encoding_that_is_not_known(write, scratch, content):
     with pytest.raises(DataError, match=r"SL108.*neither UTF-8 nor GB18030"):
@@ -206,9 +206,10 @@ def test_an_encoding_that_is_not_known(write, scratch, content):
 
 def test_a_character_cut_by_a_chunk_is_read(write, scratch, monkeypatch):
     monkeypatch.setattr("selfloop.inputs.textfiles._CHUNK", 7)
-    content = (HEADER + "客户张三李四,2026-01-01,1\r\nb,2026-01-02,2\n").encode("gb18030")
-    file = as_utf8(write("a.csv", content), "csv", "orders", scratch)
-    assert file.path.read_text("utf-8") == content.decode("gb18030").replace("\r", "")
+    text = HEADER + "客户张三李四,2026-01-01,1\r\nb,2026-01-02,2\n"
+    path = write("a.csv", text.encode("gb18030"))
+    file = as_utf8(path, "csv", "orders", scratch)
+    assert file.path.read_text("utf-8") == text.replace("\r", "")
 
 
 # Damaged gzip
@@ -257,8 +258,10 @@ def test_delimiters(write, scratch, first, delimiter):
 
 
 def test_a_tsv_may_hold_commas_and_a_csv_tabs(write, scratch):
-    assert as_utf8(write("a.tsv", "a,b\tc\n"), "tsv", "o", scratch).header == ("a,b", "c")
-    assert as_utf8(write("b.tsv", "a,b\n"), "tsv", "o", scratch).delimiter == ","
+    tabs = as_utf8(write("a.tsv", "a,b\tc\n"), "tsv", "orders", scratch)
+    commas = as_utf8(write("b.tsv", "a,b\n"), "tsv", "orders", scratch)
+    assert tabs.header == ("a,b", "c")
+    assert commas.header == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -321,7 +324,7 @@ def test_two_files_of_one_name_get_two_copies(tmp_path, scratch):
 
 def test_no_room_for_the_copy(write):
     path = write("a.csv", (HEADER + "张").encode("gb18030"))
-    with pytest.raises(FileError, match="SL105.*cannot be read"):
+    with pytest.raises(FileError, match=r"(?s)SL160.*cannot be converted.*make room"):
         as_utf8(path, "csv", "orders", path.parent / "no such folder")
 
 

@@ -13,7 +13,7 @@ import duckdb
 from selfloop.cli.manner import Manner
 from selfloop.cli.options import STREAM, Inputs
 from selfloop.cli.steps import steps
-from selfloop.core.errors import FileError, Problem, SettingError
+from selfloop.inputs.engine import failure
 from selfloop.inputs.events import Events, read_events
 from selfloop.inputs.textfiles import copy_stream
 from selfloop.outputs.files import whole_file
@@ -37,23 +37,17 @@ def working(manner: Manner) -> Iterator[Say]:
 
     Raises
     ------
-    SettingError
-        The memory limit is too low (SL130).
-    FileError
-        The engine cannot read or write a file (SL144).
+    FileError, DataError
+        The engine has stopped; see `selfloop.inputs.engine.failure`.
     """
     try:
         with _scratch(), steps(shown=manner.shows_steps) as say:
             yield say
-    except duckdb.OutOfMemoryException as error:
-        raise SettingError(
-            f"the work does not fit into memory: {_first_line(error)}. "
-            "Give more with --memory-limit, or free space in the temporary folder"
-        ) from error
-    except duckdb.IOException as error:
-        found = f"the engine cannot read or write: {_first_line(error)}"
-        fix = "check the files and the free space of the temporary folder"
-        raise FileError([Problem("SL144", "", found, fix)]) from error
+    except duckdb.Error as error:
+        explained = failure(error)
+        if explained is error:
+            raise
+        raise explained from error
 
 
 @contextmanager
@@ -68,11 +62,6 @@ def _scratch() -> Iterator[None]:
             yield
         finally:
             tempfile.tempdir = usual
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of a message of the engine."""
-    return str(error).splitlines()[0]
 
 
 def read(inputs: Inputs, say: Say) -> Events:

@@ -1,6 +1,6 @@
 """Settings of an analysis and their allowed ranges, checked in one place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -12,6 +12,9 @@ Purchase = Literal["day", "order"]
 ZeroOrders = Literal["ignore", "count"]
 OnBadRows = Literal["raise", "quarantine"]
 LedgerRule = Literal["halving", "shapley"]
+
+Progress = Callable[[str], None]
+"""Called with a short text at the start of each step."""
 
 WINDOWS_DAYS = (30, 90, 180, 365)
 """Windows of every rate, in days."""

@@ -23,7 +23,7 @@ def day_number(time: ir.TimestampValue) -> ir.IntegerValue:
 
 
 def time_key(time: ir.TimestampValue, channel_no: ir.IntegerValue) -> ir.IntegerValue:
-    """Number whose minimum is the first time and, at equal times, the first channel.
+    """Return a number that is least at the first time and, in a tie, the first channel.
 
     One integer finds the channel of the earliest row whatever the order of rows,
     which an aggregate such as ``arg_min`` does not at equal times.
@@ -33,7 +33,7 @@ def time_key(time: ir.TimestampValue, channel_no: ir.IntegerValue) -> ir.Integer
 
 
 def channel_of(key: ir.IntegerValue) -> ir.IntegerValue:
-    """Number of the channel inside a time key."""
+    """Return the number of the channel inside a time key."""
     number = ((key % CHANNELS) + CHANNELS) % CHANNELS
     return ibis.ifelse(number == NO_CHANNEL, ibis.null("int64"), number)
 

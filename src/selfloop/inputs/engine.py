@@ -1,4 +1,4 @@
-"""The engine that holds the events: DuckDB behind Ibis, out of core, in a scratch folder."""
+"""The engine that holds the events: DuckDB behind Ibis, with a scratch folder."""
 
 import itertools
 import shutil
@@ -162,7 +162,7 @@ def parse_moment(value, formats):  # type: ignore[no-untyped-def] # noqa: ANN001
 
 
 def person_key(person_id: ir.StringColumn) -> ir.IntegerColumn:
-    """Number that stands for an id: 63 bits of its hash.
+    """Return a number that stands for an id: 63 bits of its hash.
 
     Joining and grouping by it costs a fraction of doing so by text, and no table of
     ids is needed first. `roster.name_people` makes sure that no two ids share one.

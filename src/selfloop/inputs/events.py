@@ -1,55 +1,47 @@
 """Reading events: the four tables, cleaned, counted and kept in the engine."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, get_args
 
 import duckdb
-import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import (
-    DataError,
-    FileError,
     MissingTableError,
-    Problem,
     SettingError,
 )
 from selfloop.core.settings import (
     DEFAULT_PAID_CHANNELS,
     Attribution,
     OnBadRows,
+    Progress,
     Purchase,
     Rules,
     ZeroOrders,
     check_choice,
 )
 from selfloop.inputs import baskets as bk
-from selfloop.inputs.columns import ColumnMap, check_map, match_columns
-from selfloop.inputs.currency import currency_of, currency_problems
+from selfloop.inputs.account import audit_of, guest_months, notes_of, totals_of
+from selfloop.inputs.columns import ColumnMap
+from selfloop.inputs.currency import currency_of
 from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT, Engine, connect, failure
-from selfloop.inputs.links import Links, resolve
-from selfloop.inputs.read import Raw, read_table
-from selfloop.inputs.roster import first_visits, name_people, roster
-from selfloop.inputs.typed import check_date_format, time_notation
-from selfloop.inputs.validate import (
-    REASONS,
-    USED,
-    Counts,
-    Reading,
-    Typed,
-    audit_rows,
-    bad_rows,
-    comma_decimals,
-    count_codes,
-    typed_table,
+from selfloop.inputs.links import resolve
+from selfloop.inputs.opening import (
+    check_tables,
+    date_formats,
+    open_tables,
+    type_tables,
 )
-
-Progress = Callable[[str], None]
+from selfloop.inputs.roster import first_visits, name_people, roster
+from selfloop.inputs.validate import (
+    Counts,
+    Typed,
+    count_codes,
+)
 
 _EPOCH = date(1970, 1, 1)
 
@@ -261,13 +253,13 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
     say = progress or (lambda _: None)
     last = _day(end)
     engine = connect(memory_limit=memory_limit)
-    formats = _formats(date_format, engine)
+    formats = date_formats(date_format, engine)
     try:
-        raws, matched = _open(sources, columns, engine, say)
-        typed, notes = _type_all(raws, matched, rules, last, formats, engine)
+        raws, matched = open_tables(sources, columns, engine, say)
+        typed, notes = type_tables(raws, matched, rules, last, formats, engine)
         say("checking rows")
         counts = {name: count_codes(table) for name, table in typed.items()}
-        _check(typed, counts, on_bad_rows)
+        check_tables(typed, counts, on_bad_rows)
         return _assemble(typed, counts, rules, last, notes, engine, say)
     except duckdb.Error as error:
         raise failure(error) from error
@@ -299,109 +291,7 @@ def _no_day(end: object) -> str:
     return f"end must be a date such as '2026-06-30'; got {end!r}"
 
 
-def _formats(
-    date_format: str | Mapping[str, str] | None, engine: Engine
-) -> dict[str, str]:
-    """Return the date format of each table that has one, after checking it."""
-    if date_format is None:
-        return {}
-    if isinstance(date_format, str):
-        date_format = dict.fromkeys(schema.INPUT_ROLES, date_format)
-    for table, words in date_format.items():
-        check_choice("a table of date_format", table, list(schema.INPUT_ROLES))
-        check_date_format(words, engine)
-    return dict(date_format)
-
-
-def _open(
-    sources: Mapping[str, object],
-    columns: ColumnMap | None,
-    engine: Engine,
-    say: Progress,
-) -> tuple[dict[str, Raw], dict[str, dict[str, str]]]:
-    """Read all tables and find their columns; raise all problems at once."""
-    problems, n_unread = check_map(columns), 0
-    raws: dict[str, Raw] = {}
-    matched: dict[str, dict[str, str]] = {}
-    for name, source in sources.items():
-        say(f"reading {name}")
-        try:
-            raws[name] = read_table(source, name, engine)
-        except (DataError, FileError) as error:
-            problems += error.problems
-            n_unread += isinstance(error, FileError)
-            continue
-        found = list(raws[name].table.columns)
-        matched[name], wrong = match_columns(name, found, columns)
-        problems += wrong
-    if n_unread:
-        raise FileError(problems)
-    if problems:
-        raise DataError(problems)
-    return raws, matched
-
-
-def _type_all(  # noqa: PLR0913 - one step of read_events
-    raws: dict[str, Raw],
-    matched: dict[str, dict[str, str]],
-    rules: Rules,
-    end: date | None,
-    formats: Mapping[str, str],
-    engine: Engine,
-) -> tuple[dict[str, Typed], list[tuple[str, str, str]]]:
-    """Give every table its types; collect notes on zones."""
-    problems: list[Problem] = []
-    notes: list[tuple[str, str, str]] = []
-    readings: dict[str, Reading] = {}
-    for name, raw in raws.items():
-        role = next(r.name for r in schema.INPUT_ROLES[name] if r.kind == "time")
-        column = matched[name][role]
-        day_first, n_aware, n_naive, problem = time_notation(
-            raw.table[column], name, column
-        )
-        if problem is not None and name not in formats:
-            problems.append(problem)
-        if n_aware and n_naive:
-            notes.append(
-                ("SL151", name, f"{n_aware:,} times carry a zone and {n_naive:,} do not; "
-                 f"those without are taken in {rules.timezone}")
-            )  # fmt: skip
-        readings[name] = Reading(rules, end, formats.get(name), day_first)
-    problems += currency_problems(raws["orders"].table, matched["orders"])
-    if problems:
-        raise DataError(problems)
-    typed = {
-        name: typed_table(name, raws[name], matched[name], readings[name], engine)
-        for name in raws
-    }
-    return typed, notes
-
-
-def _check(
-    typed: dict[str, Typed], counts: dict[str, Counts], on_bad_rows: OnBadRows
-) -> None:
-    """Raise one error for every empty table and, if asked, every bad row."""
-    problems: list[Problem] = []
-    for name, table in typed.items():
-        if counts[name].n_rows() == 0:
-            fix = "check the export"
-            if name != "orders":
-                fix += f", or leave {name} out when there are none"
-            problems.append(Problem("SL103", name, "the table has no rows", fix))
-            continue
-        problems += comma_decimals(table, counts[name])
-        if on_bad_rows == "raise":
-            problems += bad_rows(table, counts[name])
-    orders = counts["orders"]
-    if not problems and not orders.n_rows(USED, "SL120"):
-        problems += bad_rows(typed["orders"], orders) or [
-            Problem("SL103", "orders", "no order lies before end", "choose a later end")
-        ]
-    if problems:
-        raise DataError(problems)
-
-
-def _assemble(  # noqa: PLR0913 - one step of read_events
+def _assemble(
     typed: dict[str, Typed],
     counts: dict[str, Counts],
     rules: Rules,
@@ -436,9 +326,9 @@ def _assemble(  # noqa: PLR0913 - one step of read_events
     core = engine.keep(core, "people")
     engine.drop(ids)
     engine.drop(stats)
-    audit = _audit(typed, counts, links)
-    guests = _guest_months(typed["orders"].used)
-    notes = notes + _notes(typed, core)
+    audit = audit_of(typed, counts, links)
+    guests = guest_months(typed["orders"].used)
+    notes = notes + notes_of(typed, core)
     return Events(
         rules=rules,
         start=min(first),
@@ -446,7 +336,7 @@ def _assemble(  # noqa: PLR0913 - one step of read_events
         has=frozenset(typed),
         audit=audit,
         notes=pd.DataFrame(notes, columns=["code", "table", "note"]),
-        totals=_totals(counts["orders"], core, rows, guests, signs),
+        totals=totals_of(counts["orders"], core, rows, guests, signs),
         currency=currency_of(typed["orders"].raw.table, typed["orders"].columns),
         columns={name: dict(table.columns) for name, table in typed.items()},
         sources={name: table.raw.source for name, table in typed.items()},
@@ -471,7 +361,7 @@ def _named(typed: dict[str, Typed]) -> list[ir.StringColumn]:
 
 
 def _channels(typed: dict[str, Typed]) -> ir.Table:
-    """Number the channels of orders and visits."""
+    """Give the channels of orders and visits their numbers."""
     tables = [typed[name] for name in ("orders", "visits") if name in typed]
     return bk.number_channels(
         [t.used.channel for t in tables if "channel" in t.columns]
@@ -484,108 +374,3 @@ def _visits(typed: dict[str, Typed], channels: ir.Table) -> ir.Table | None:
         return None
     rows = bk.with_channel_number(typed["visits"].used, channels)
     return first_visits(rows, bk.time_key(rows.visited_at, rows.channel_no))
-
-
-def _audit(
-    typed: dict[str, Typed], counts: dict[str, Counts], links: Links | None
-) -> pd.DataFrame:
-    """Write the audit: every row of every table in one line."""
-    parts = []
-    for name, table in typed.items():
-        part = audit_rows(table, counts[name])
-        if name == "referrals" and links is not None:
-            part = _referral_lines(part, links)
-        parts.append(part)
-    return pd.concat([p for p in parts if len(p)], ignore_index=True)
-
-
-def _referral_lines(part: pd.DataFrame, links: Links) -> pd.DataFrame:
-    """Split the readable referral rows by what the rules made of them."""
-    others = part[part["code"] != USED]
-    lines = []
-    for code in sorted(links.outcomes):
-        reason, outcome, fix = REASONS[code]
-        found = " · ".join(links.examples.get(code, ())) if code else ""
-        lines.append(
-            ["referrals", code, reason, outcome, links.outcomes[code], None, found, fix]
-        )
-    ruled = pd.DataFrame(lines, columns=schema.names("audit"))
-    joined = [frame for frame in (ruled, others) if len(frame)]
-    return pd.concat(joined, ignore_index=True).sort_values("code", ignore_index=True)
-
-
-def _guest_months(orders: ir.Table) -> pd.DataFrame:
-    """Sum the revenue of guests by month."""
-    rows = orders.filter(orders.customer_id.isnull())
-    month = rows.ordered_at.strftime("%Y-%m")
-    orders_of_month = (
-        rows.order_id.nunique() if "order_id" in rows.columns else rows.count()
-    )
-    grouped = rows.group_by(month=month).aggregate(
-        revenue=rows.amount.sum(), n_orders=orders_of_month
-    )
-    frame: pd.DataFrame = grouped.order_by("month").to_pandas()
-    return frame
-
-
-def _totals(
-    counts: Counts,
-    core: ir.Table,
-    rows: ir.Table,
-    guests: pd.DataFrame,
-    signs: pd.DataFrame,
-) -> dict[str, Any]:
-    """Add up the whole: rows, orders, people, money."""
-    people = core.aggregate(
-        n_people=core.count(),
-        n_customers=core.revenue.count(where=core.arrived_day.notnull()),
-        n_buyers=(core.n_purchases > 0).sum(),
-        n_repeat_buyers=(core.n_purchases > 1).sum(),
-        n_purchases=core.n_purchases.sum(),
-    )
-    money = rows.aggregate(
-        revenue_customers=rows.net.sum(),
-        refunds_customers=rows.refunds.sum(),
-        n_customers=rows.person_no.nunique(),
-    )
-    totals: dict[str, Any] = {}
-    for part in (people.to_pandas(), money.to_pandas(), signs):
-        totals |= dict(part.iloc[0])
-    totals = {k: (0 if pd.isna(v) else v) for k, v in totals.items()}
-    used = counts.by_code.set_index("code")["amount"]
-    totals["n_order_rows"] = counts.n_rows(USED, "SL120")
-    totals["revenue"] = sum(used.get(c, 0) or 0 for c in (USED, "SL120"))
-    totals["revenue_guests"] = used.get("SL120", 0) or 0
-    totals["n_orders_guests"] = int(guests["n_orders"].sum())
-    known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
-    totals["n_orders"] = known + totals["n_orders_guests"]
-    return {k: int(v) if k.startswith("n_") else v for k, v in totals.items()}
-
-
-def _notes(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, str]]:
-    """Collect what a reader should know beside the audit."""
-    notes = []
-    for name, table in typed.items():
-        n_copies = _exact_copies(table)
-        if n_copies:
-            text = (
-                f"{n_copies:,} rows are exact copies of another row; they are kept, "
-                "because nothing says that they are errors"
-            )
-            notes.append(("SL150", name, text))
-    if "referrals" in typed:
-        silent = core.filter((core.n_invited > 0) & (core.n_purchases == 0))
-        n = int(silent.count().to_pandas())
-        if n:
-            text = f"{n:,} referrers never bought; they are people with zero spend"
-            notes.append(("SL210", "referrals", text))
-    return notes
-
-
-def _exact_copies(table: Typed) -> int:
-    """Count rows that equal another row in every column of the source."""
-    rows = table.raw.table
-    whole = ibis.struct({name: rows[name] for name in rows.columns})
-    found = rows.aggregate(n=rows.count(), n_distinct=whole.hash().nunique())
-    line = found.to_pandas().iloc[0]
-    return int(line["n"] - line["n_distinct"])

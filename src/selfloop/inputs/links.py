@@ -171,7 +171,7 @@ def _acyclic(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.bool_]:
 def _positions(
     edges: pd.DataFrame,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """Number people 0 to n - 1, referees in the order of their ids.
+    """Give people the numbers 0 to n - 1, referees in the order of their ids.
 
     Links come sorted by the id of the referee, so the place of a person who was
     brought is a matter of ids alone, and ties in time are cut the same in every run.

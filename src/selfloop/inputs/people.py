@@ -7,7 +7,7 @@ from selfloop.inputs.events import Events
 
 
 def people(events: Events) -> ir.Table:
-    """Show everybody once: when they came, from where, what they bought, whom they brought.
+    """Show everybody once: how they came, what they bought and whom they brought.
 
     Parameters
     ----------

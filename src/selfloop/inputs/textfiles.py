@@ -268,9 +268,16 @@ def _unknown_encoding(name: str, table: str) -> Problem:
 def _utf8_copy(path: Path, encoding: str, table: str, folder: Path) -> Path:
     """Write a copy in UTF-8 with one kind of line end, and return where it is."""
     lines = io.IncrementalNewlineDecoder(None, translate=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".txt", delete=False) as out:
-        for text in _decoded(path, encoding, table, lines):
-            out.write(text.encode())
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as out:
+            for text in _decoded(path, encoding, table, lines):
+                out.write(text.encode())
+    except (FileError, gzip.BadGzipFile):
+        raise
+    except OSError as error:
+        found = f"{path.name} cannot be converted to UTF-8: {error.strerror}"
+        fix = "make room on the disk of temporary files"
+        raise FileError([Problem("SL160", table, found, fix)]) from error
     return Path(out.name)
 
 

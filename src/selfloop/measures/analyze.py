@@ -10,8 +10,8 @@ import pandas as pd
 
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import FitError
-from selfloop.core.settings import LedgerRule
-from selfloop.inputs.events import Events, Progress
+from selfloop.core.settings import LedgerRule, Progress
+from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.measures.cohorts import Cohorts, cohorts
 from selfloop.measures.funnel import Funnel, funnel
@@ -252,14 +252,15 @@ def _by_source(buyers: ir.Table) -> pd.DataFrame:
                 spread=rows.lifetime_value.std(how="sample"),
             )
         )
-    frame = pd.concat([part.order_by("source").to_pandas() for part in parts])
+    frame: pd.DataFrame = pd.concat(
+        [part.order_by("source").to_pandas() for part in parts]
+    )
     frame = frame.reset_index(drop=True).astype({"n_buyers": "int64"})
     numbers = frame.columns.drop(["source", "n_buyers"])
-    frame[numbers] = frame[numbers].astype("float64")
+    frame = frame.astype(dict.fromkeys(numbers, "float64"))
     reach = normal_quantile(0.95) * frame.pop("spread") / np.sqrt(frame["n_buyers"])
-    frame["low"] = frame["lifetime_value_per_buyer"] - reach
-    frame["high"] = frame["lifetime_value_per_buyer"] + reach
-    return frame
+    mean = frame["lifetime_value_per_buyer"]
+    return frame.assign(low=mean - reach, high=mean + reach)
 
 
 def _deciles(values: ir.Table) -> pd.DataFrame:
@@ -283,7 +284,7 @@ def _deciles(values: ir.Table) -> pd.DataFrame:
         .order_by("decile")
         .to_pandas()
     )
-    whole = frame["total_value"].sum()
+    whole = float(frame["total_value"].sum())
     frame["share_total"] = frame["total_value"] / whole if whole > 0 else np.nan
     return frame
 
@@ -301,7 +302,7 @@ def _histogram(buyers: ir.Table, column: str) -> pd.DataFrame:
     width = _round_up(float(top) / N_BINS)
     position = (buyers[column] / width).floor().clip(0, N_BINS - 1).cast("int64")
     group = ibis.ifelse(buyers.source == "referral", "referral", "direct")
-    frame = (
+    frame: pd.DataFrame = (
         buyers.group_by(position=position, source_group=group)
         .aggregate(n_people=buyers.count())
         .to_pandas()
@@ -318,7 +319,7 @@ def _histogram(buyers: ir.Table, column: str) -> pd.DataFrame:
     )
     totals = frame.groupby("source_group")["n_people"].transform("sum")
     frame["share"] = frame["n_people"] / totals
-    return frame[list(empty.columns)]
+    return frame.reindex(columns=empty.columns)
 
 
 def _round_up(width: float) -> float:
@@ -347,7 +348,9 @@ def _value_totals(values: ir.Table) -> dict[str, Any]:
         expected_value=values.expected_value.sum(),
         referred_buyers=(is_buyer & (values.source == "referral")).sum(),
     ).to_pandas()
-    totals = {k: (None if pd.isna(v) else v) for k, v in line.iloc[0].items()}
+    totals: dict[str, Any] = {
+        str(k): (None if pd.isna(v) else v) for k, v in line.iloc[0].items()
+    }
     n_buyers = int(totals["n_buyers"] or 0)
     social = totals["social_value"]
     known = n_buyers > 0 and social is not None

@@ -1,4 +1,4 @@
-"""Do the customers of one month come back in the months after?"""
+"""Whether the customers of one month come back in the months after."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -58,12 +58,12 @@ class Cohorts:
 
 
 def month_index(time: ir.TimestampValue) -> ir.IntegerValue:
-    """Number of a month: year * 12 + month - 1."""
+    """Return the number of a month: year * 12 + month - 1."""
     return (time.year() * 12 + time.month() - 1).cast("int32")
 
 
 def month_names(index: "pd.Series[int]") -> "pd.Series[str]":
-    """Names such as ``2026-03`` of month numbers."""
+    """Return names such as ``2026-03`` of month numbers."""
     return (index // 12).astype(str) + "-" + (index % 12 + 1).astype(str).str.zfill(2)
 
 
@@ -74,7 +74,7 @@ def last_month(end: date) -> tuple[int, bool]:
 
 
 def cohorts(events: Events) -> Cohorts:
-    """Of those who first bought in a month, how many bought in each month after?
+    """Count, of those who first bought in a month, who bought in each month after.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
 """How many come, buy, buy again and bring others, with people who had no time yet."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -97,7 +99,8 @@ def funnel(
     windows_days : tuple of int
         Windows W in days, each at least 1.
     min_at_risk : int
-        Fewer people than this behind a rate: it is missing, with the reason.
+        Fewer people than this behind a rate: it is missing, with the reason; at
+        least 1.
 
     Returns
     -------
@@ -106,7 +109,8 @@ def funnel(
     Raises
     ------
     SettingError
-        `by` is no column, or a window is below 1.
+        `by` is no column, a window is no whole number of days, or it or
+        `min_at_risk` is below 1.
 
     Notes
     -----
@@ -136,6 +140,9 @@ def funnel(
     """
     for window in windows_days:
         check_number("windows_days", window, low=1)
+        if window % 1:
+            raise SettingError(f"windows_days must be whole days; got {window!r}")
+    check_number("min_at_risk", min_at_risk, low=1)
     rows, segments = _with_segment(events, by)
     stages, windows = [], []
     for stage in STAGES[1:]:
@@ -268,7 +275,7 @@ def _curves(seen: ir.Table) -> dict[str, KaplanMeier]:
 
 
 def _stage_line(
-    count: dict[str, int], stage: str, reason: str, km: KaplanMeier | None
+    count: Mapping[Hashable, Any], stage: str, reason: str, km: KaplanMeier | None
 ) -> dict[str, object]:
     """Write the line of a stage: what happened so far."""
     line: dict[str, object] = {"segment": count["segment"], "stage": stage}
@@ -287,15 +294,15 @@ def _stage_line(
     }
 
 
-def _traffic_line(count: dict[str, int], reason: str) -> dict[str, object]:
+def _traffic_line(count: Mapping[Hashable, Any], reason: str) -> dict[str, object]:
     """Write the line of the first stage, which everybody reaches."""
     n = pd.NA if reason else count["n_entered"]
     line = {"segment": count["segment"], "stage": "traffic"}
     return line | {"n_entered": n, "n_reached": n}
 
 
-def _window_line(  # noqa: PLR0913 - one cell of the table
-    count: dict[str, int],
+def _window_line(
+    count: Mapping[Hashable, Any],
     stage: str,
     window: int,
     reason: str,
@@ -324,7 +331,7 @@ def _window_line(  # noqa: PLR0913 - one cell of the table
     n_at_risk = int(at.n_at_risk[0])
     line["n_at_risk"] = n_at_risk
     reasons = []
-    if n_matured >= max(min_at_risk, 1):
+    if n_matured >= min_at_risk:
         low, high = wilson(n_hit, n_matured)
         line |= {
             "share_matured": n_hit / n_matured,
@@ -333,7 +340,7 @@ def _window_line(  # noqa: PLR0913 - one cell of the table
         }
     else:
         reasons.append(f"{n_matured} observed for {window} days, need {min_at_risk}")
-    if n_at_risk >= max(min_at_risk, 1):
+    if n_at_risk >= min_at_risk:
         line |= {
             "share_within": float(at.cif[0]),
             "share_within_low": float(at.low[0]),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import format_value, show_html, show_text
+from selfloop.core.errors import SettingError
 from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number
 from selfloop.inputs.events import Events
 from selfloop.kernels.renewal import multiplier
@@ -94,12 +95,13 @@ class SelfLoop:
                 f"{line['r']:.3f} ({line['r_low']:.3f} to {line['r_high']:.3f}) "
                 f"by day {self.horizon_days}"
             )
+        by_orders = format_value(self.share_orders, "share")
         return [
             ("observed to", self.end),
             ("reproduction number R", r),
-            ("share of orders from repeat and referral", format_value(self.share_orders, "share")),
+            ("share of orders from repeat and referral", by_orders),
             ("share of revenue", format_value(self.share_revenue, "share")),
-        ]  # fmt: skip
+        ]
 
     def _tables(self) -> list[tuple[str, pd.DataFrame, str]]:
         """List the tables to show."""
@@ -118,7 +120,7 @@ def self_loop(
     horizons_days: tuple[int, ...] = WINDOWS_DAYS,
     min_at_risk: int = MIN_AT_RISK,
 ) -> SelfLoop:
-    """Does this shop feed itself, and what carried each month?
+    """Say whether this shop feeds itself, and what carried each month.
 
     Parameters
     ----------
@@ -128,18 +130,25 @@ def self_loop(
         Horizons H of R, in days, each at least 1. The longest age that at least
         `min_at_risk` buyers have reached is added.
     min_at_risk : int
-        Fewer buyers observed to age H than this: R(H) is missing, with the reason.
+        Fewer buyers observed to age H than this: R(H) is missing, with the reason;
+        at least 1.
 
     Returns
     -------
     SelfLoop
+
+    Raises
+    ------
+    SettingError
+        A horizon is no whole number of days, or it or `min_at_risk` is below 1.
 
     Notes
     -----
     *Self-circulation share* of a month: (repeat purchases + first purchases of
     referred people) / all purchases of known customers; the rest was bought with
     advertising or came by itself. It answers what carried the month, not how strong
-    the loop is: it falls when advertising grows, with the same loop.
+    the loop is: it falls when advertising grows, with the same loop. A share of
+    revenue is missing where refunds push it out of 0 to 1.
 
     *Reproduction number*: with d(a) the buyers brought at age a of the buyer who
     brought them (age counted from the first purchase, dated by the first purchase of
@@ -169,13 +178,12 @@ def self_loop(
     """
     for horizon in horizons_days:
         check_number("horizons_days", horizon, low=1)
+        if horizon % 1:
+            raise SettingError(f"horizons_days must be whole days; got {horizon!r}")
+    check_number("min_at_risk", min_at_risk, low=1)
     months = _months(events)
-    share_orders = _share(months, "n_orders", "n_repeat", "n_first_referral")
-    share_revenue = _share(
-        months, "revenue", "revenue_repeat", "revenue_first_referral"
-    )
     if "referrals" not in events.has:
-        return _without_referrals(months, share_revenue, events.end)
+        return _without_referrals(months, events.end)
     followup, brought, n_seeding = _referral_ages(events)
     curve = mean_cumulative(
         np.bincount(brought["age"], minlength=followup.size)[: followup.size],
@@ -188,10 +196,11 @@ def self_loop(
         followup=brought["followup"].to_numpy(np.int64),
     )
     longest = _longest(curve, min_at_risk)
-    horizons = sorted({*horizons_days, *([longest] if longest else [])})
-    lines = [_line(h, curve, band, min_at_risk) for h in horizons]
+    horizons = {int(h) for h in horizons_days} | ({longest} if longest else set())
+    lines = [_line(h, curve, band, min_at_risk) for h in sorted(horizons)]
     table = pd.DataFrame(lines, columns=schema.names("reproduction"))
     gain, low, high = _gain(curve, band, longest)
+    period = months.sum(numeric_only=True).to_frame().T
     return SelfLoop(
         months=months,
         reproduction=table,
@@ -201,16 +210,14 @@ def self_loop(
         multiplier_low=low,
         multiplier_high=high,
         n_seeding=n_seeding,
-        share_orders=share_orders,
-        share_revenue=share_revenue,
+        share_orders=float(_share(period, "orders").iloc[0]),
+        share_revenue=float(_share(period, "revenue").iloc[0]),
         reason="" if longest else f"fewer than {min_at_risk} buyers observed for a day",
         end=events.end,
     )
 
 
-def _without_referrals(
-    months: pd.DataFrame, share_revenue: float, end: date
-) -> SelfLoop:
+def _without_referrals(months: pd.DataFrame, end: date) -> SelfLoop:
     """Return what can be said without a table of referrals."""
     # Who was referred is unknown, so the share cannot be told either.
     hidden = [
@@ -219,7 +226,6 @@ def _without_referrals(
         "revenue_first_referral",
         "share_revenue",
     ]
-    del share_revenue
     return SelfLoop(
         months=months.assign(**dict.fromkeys(hidden, np.nan)),
         reproduction=pd.DataFrame(columns=schema.names("reproduction")),
@@ -237,9 +243,10 @@ def _without_referrals(
 
 
 def _months(events: Events) -> pd.DataFrame:
-    """Split purchases and revenue of each month by what carried them, in one pass."""
+    """Split purchases and revenue of each month by what carried them."""
+    core = events.core
     rows = events.baskets.join(
-        events.core.select("person_no", "first_at", "first_day", "source"), "person_no"
+        core.select("person_no", "first_at", "first_day", "source"), "person_no"
     )
     by_day = events.rules.purchase == "day"
     mine, first = (rows.day, rows.first_day) if by_day else (rows.at, rows.first_at)
@@ -248,37 +255,35 @@ def _months(events: Events) -> pd.DataFrame:
         (mine > first, "repeat"),
         else_=ibis.literal("first_") + rows.source,
     )
-    counted = (
-        rows.group_by(month=month_index(rows.at), kind=kind)
-        .aggregate(n=rows.is_purchase.sum(), revenue=rows.net.sum().cast("float64"))
-        .to_pandas()
+    sold = rows.group_by(month=month_index(rows.at), kind=kind).aggregate(
+        n=rows.is_purchase.sum(), revenue=rows.net.sum().cast("float64")
     )
-    return _month_table(counted, events)
+    # One per buyer: of several orders at the first moment the others repeat.
+    buyers = core.filter(core.first_at.notnull())
+    new = buyers.group_by(month=month_index(buyers.first_at), source="source")
+    new = new.aggregate(n=buyers.count())
+    return _month_table(sold.to_pandas(), new.to_pandas(), events)
 
 
-def _month_table(counted: pd.DataFrame, events: Events) -> pd.DataFrame:
+def _month_table(sold: pd.DataFrame, new: pd.DataFrame, events: Events) -> pd.DataFrame:
     """Write one line per month from the first to the last, quiet months included."""
     last, closed = last_month(events.end)
     first = events.start.year * 12 + events.start.month - 1
     months = pd.RangeIndex(first, last + 1, name="month")
-    n = counted.pivot_table(index="month", columns="kind", values="n", aggfunc="sum")
-    money = counted.pivot_table(
-        index="month", columns="kind", values="revenue", aggfunc="sum"
-    )
-    n, money = n.reindex(months).fillna(0), money.reindex(months).fillna(0)
+    money = sold.pivot_table(index="month", columns="kind", values="revenue")
+    money = money.reindex(months).fillna(0.0)
+    firsts = new.pivot_table(index="month", columns="source", values="n")
+    firsts = firsts.reindex(months).fillna(0)
     table = pd.DataFrame(index=months)
-    table["n_orders"] = n.sum(axis=1)
+    table["n_orders"] = sold.groupby("month")["n"].sum().reindex(months, fill_value=0)
+    table["n_repeat"] = table["n_orders"] - firsts.sum(axis=1)
     table["revenue"] = money.sum(axis=1)
+    for source in _SOURCES:
+        table[f"n_first_{source}"] = firsts.get(source, 0)
     for kind in ("repeat", *(f"first_{source}" for source in _SOURCES), "before"):
-        table[f"n_{kind}"] = n.get(kind, pd.Series(0, index=months))
-        table[f"revenue_{kind}"] = money.get(kind, pd.Series(0.0, index=months))
-    for part in ("orders", "revenue"):
-        whole = table["n_orders" if part == "orders" else "revenue"]
-        stem = "n" if part == "orders" else "revenue"
-        carried = table[f"{stem}_repeat"] + table[f"{stem}_first_referral"]
-        table[f"share_{part}"] = np.where(
-            whole > 0, carried / whole.where(whole > 0), np.nan
-        )
+        table[f"revenue_{kind}"] = money.get(kind, 0.0)
+    for whole in ("orders", "revenue"):
+        table[f"share_{whole}"] = _share(table, whole)
     partial = (months == last) & (not closed)
     partial |= (months == first) & (events.start.day > 1)
     table["status"] = np.where(partial, "partial", "complete")
@@ -290,10 +295,13 @@ def _month_table(counted: pd.DataFrame, events: Events) -> pd.DataFrame:
     return table.astype(counts)[schema.names("loop_months")]
 
 
-def _share(months: pd.DataFrame, whole: str, *parts: str) -> float:
-    """Return the share of some columns in another over all months."""
-    total = float(months[whole].sum())
-    return float(sum(months[p].sum() for p in parts)) / total if total > 0 else np.nan
+def _share(months: pd.DataFrame, whole: str) -> "pd.Series[float]":
+    """Return the share of repeat and referral; missing where refunds leave none."""
+    stem, total = ("n", "n_orders") if whole == "orders" else ("revenue", "revenue")
+    carried = months[f"{stem}_repeat"] + months[f"{stem}_first_referral"]
+    share = carried / months[total].where(months[total] > 0)
+    # Sums in another order may leave a hair above 1.
+    return share.where(share.between(-1e-9, 1 + 1e-9)).clip(0, 1)
 
 
 def _referral_ages(events: Events) -> tuple[np.ndarray, pd.DataFrame, int]:

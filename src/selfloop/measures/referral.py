@@ -255,8 +255,10 @@ def _trees(events: Events, forest: Forest) -> pd.DataFrame:
         is_buyer=forest.is_buyer,
         value=forest.revenue,
     )
-    # Equal sizes are listed in the order of the ids, so that runs agree.
+    # Of equal sizes the number of the root decides, so that runs agree.
     largest = np.lexsort((stats.root, -stats.n_people))[:N_TREES]
+    # With several referrers, one who is nobody's first has no tree here.
+    largest = largest[stats.n_people[largest] > 1]
     numbers = forest.person_no[stats.root[largest]]
     named = events.core.filter(events.core.person_no.isin([int(i) for i in numbers]))
     ids = named.select("person_no", "person_id").to_pandas().set_index("person_no")

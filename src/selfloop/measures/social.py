@@ -30,7 +30,7 @@ def customer_value(
     discount_rate: float = 0.0,
     model: LifetimeModel | None = None,
 ) -> ir.Table:
-    """What is each customer worth, by own purchases and by the people they bring?
+    """Say what each customer is worth, by own purchases and by the people they bring.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def _with_expected(
 
 
 def _with_social(rows: ir.Table, events: Events, rule: LedgerRule) -> ir.Table:
-    """Add the ledger; missing without referrals, zero for people outside the network."""
+    """Add the ledger: missing without referrals, zero outside the network."""
     if events.links is None:
         return rows.mutate(
             reach=ibis.null("int64"),
@@ -184,7 +184,7 @@ def _with_social(rows: ir.Table, events: Events, rule: LedgerRule) -> ir.Table:
 def _ledger(events: Events, rule: LedgerRule) -> pa.Table:
     """Compute the ledger of the whole network as arrays."""
     forest = forest_of(events)
-    assert events.links is not None  # noqa: S101 - for the type checker
+    assert events.links is not None
     links = events.links.select("referrer_no", "referee_no", "weight").to_pyarrow()
     referrer = np.searchsorted(forest.person_no, links["referrer_no"].to_numpy())
     referee = np.searchsorted(forest.person_no, links["referee_no"].to_numpy())

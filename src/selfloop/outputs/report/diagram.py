@@ -147,28 +147,36 @@ def _node(stage: str, numbers: Numbers, voice: Voice) -> Markup:
 
 def _node_text(x: float, y: float, key: str, voice: Voice, place: int) -> Markup:
     """Write the name of a stage, one line for each language."""
+    weight = 650 if place == 0 else None
+    return _line_of(x, y + 20 * place, key, voice, place, font_size=15.5,
+                    font_weight=weight, fill=COLOURS["fg"], class_="t")  # fmt: skip
+
+
+def _line_of(
+    x: float, y: float, key: str, voice: Voice, place: int, **style: object
+) -> Markup:
+    """Write a text in the language at a place, nothing when there is none."""
     if place >= len(voice.langs):
         return Markup("")
     lang = voice.langs[place]
-    both = voice.lang == "both"
-    only = Voice(lang)
-    return el(
-        "text", only.plain(key), x=x, y=y + 20 * place, text_anchor="middle",
-        font_size=15.5, font_weight=650 if place == 0 else None, fill=COLOURS["fg"],
-        class_="t", lang={"en": "en", "zh": "zh-Hans"}[lang] if both else None,
-    )  # fmt: skip
+    code = {"en": "en", "zh": "zh-Hans"}[lang] if voice.lang == "both" else None
+    return el("text", Voice(lang).plain(key), x=x, y=y, text_anchor="middle",
+              lang=code, **style)  # fmt: skip
 
 
 def _middle(gain: Numbers, r: float | None, voice: Voice) -> list[Markup]:
     """Write the gain with its interval; R itself where there is no gain."""
     known = gain["value"] is not None
-    above = voice.drawn("loop.gain" if known else "loop.r_meaning")
+    key = "loop.gain" if known else "loop.r_meaning"
     value = f"×{fmt.number(gain['value'])}" if known else f"R {fmt.number(r)}"
     below = f"{fmt.number(gain['low'])} – {fmt.number(gain['high'])}" if known else ""
-    small = {"text_anchor": "middle", "fill": COLOURS["muted"], "class_": "t sm"}
+    small = {"fill": COLOURS["muted"], "class_": "t sm"}
+    top = 193 - 17 * (len(voice.langs) - 1)
     return [
-        el("text", above, x=230, y=189, font_size=14, **small),
-        el("text", value, x=230, y=229, font_size=36, font_weight=700,
+        *(_line_of(230, top + 17 * place, key, voice, place, font_size=14, **small)
+          for place in (0, 1)),
+        el("text", value, x=230, y=231, font_size=36, font_weight=700,
            text_anchor="middle", fill=COLOURS["fg"], class_="t"),
-        el("text", below, x=230, y=253, font_size=15, **small) if below else Markup(""),
+        el("text", below, x=230, y=254, font_size=15, text_anchor="middle", **small)
+        if below else Markup(""),
     ]  # fmt: skip

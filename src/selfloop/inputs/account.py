@@ -1,0 +1,170 @@
+"""The account of an input: where every row went, the totals, what to know beside."""
+
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from selfloop.core import schema
+from selfloop.inputs.links import Links
+from selfloop.inputs.validate import REASONS, USED, Counts, Typed, audit_rows
+
+
+def audit_of(
+    typed: dict[str, Typed], counts: dict[str, Counts], links: Links | None
+) -> pd.DataFrame:
+    """Write the audit: every row of every table in one line.
+
+    Parameters
+    ----------
+    typed : dict of str to Typed
+        The typed tables.
+    counts : dict of str to Counts
+        Their rows by code.
+    links : Links or None
+        What the rules made of the readable referrals.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `schema.AUDIT`.
+    """
+    parts = []
+    for name, table in typed.items():
+        part = audit_rows(table, counts[name])
+        if name == "referrals" and links is not None:
+            part = _referral_lines(part, links)
+        parts.append(part)
+    return pd.concat([p for p in parts if len(p)], ignore_index=True)
+
+
+def _referral_lines(part: pd.DataFrame, links: Links) -> pd.DataFrame:
+    """Split the readable referral rows by what the rules made of them."""
+    others = part[part["code"] != USED]
+    lines = []
+    for code in sorted(links.outcomes):
+        reason, outcome, fix = REASONS[code]
+        found = " · ".join(links.examples.get(code, ())) if code else ""
+        lines.append(
+            ["referrals", code, reason, outcome, links.outcomes[code], None, found, fix]
+        )
+    ruled = pd.DataFrame(lines, columns=schema.names("audit"))
+    joined = [frame for frame in (ruled, others) if len(frame)]
+    return pd.concat(joined, ignore_index=True).sort_values("code", ignore_index=True)
+
+
+def guest_months(orders: ir.Table) -> pd.DataFrame:
+    """Sum the revenue of guests by month.
+
+    Parameters
+    ----------
+    orders : ibis table
+        Used rows of orders, guests included.
+
+    Returns
+    -------
+    DataFrame
+        month, revenue, n_orders.
+    """
+    rows = orders.filter(orders.customer_id.isnull())
+    month = rows.ordered_at.strftime("%Y-%m")
+    orders_of_month = (
+        rows.order_id.nunique() if "order_id" in rows.columns else rows.count()
+    )
+    grouped = rows.group_by(month=month).aggregate(
+        revenue=rows.amount.sum(), n_orders=orders_of_month
+    )
+    frame: pd.DataFrame = grouped.order_by("month").to_pandas()
+    return frame
+
+
+def totals_of(
+    counts: Counts,
+    core: ir.Table,
+    rows: ir.Table,
+    guests: pd.DataFrame,
+    signs: pd.DataFrame,
+) -> dict[str, Any]:
+    """Add up the whole: rows, orders, people, money.
+
+    Parameters
+    ----------
+    counts : Counts
+        Order rows by code.
+    core, rows : ibis table
+        People and baskets.
+    guests, signs : DataFrame
+        Results of `guest_months` and of `baskets.order_signs`.
+
+    Returns
+    -------
+    dict
+        Counts as int, money as Decimal.
+    """
+    people = core.aggregate(
+        n_people=core.count(),
+        n_customers=core.revenue.count(where=core.arrived_day.notnull()),
+        n_buyers=(core.n_purchases > 0).sum(),
+        n_repeat_buyers=(core.n_purchases > 1).sum(),
+        n_purchases=core.n_purchases.sum(),
+    )
+    money = rows.aggregate(
+        revenue_customers=rows.net.sum(),
+        refunds_customers=rows.refunds.sum(),
+        n_customers=rows.person_no.nunique(),
+    )
+    totals: dict[str, Any] = {}
+    for part in (people.to_pandas(), money.to_pandas(), signs):
+        totals |= dict(part.iloc[0])
+    totals = {k: (0 if pd.isna(v) else v) for k, v in totals.items()}
+    used = counts.by_code.set_index("code")["amount"]
+    totals["n_order_rows"] = counts.n_rows(USED, "SL120")
+    totals["revenue"] = sum(used.get(c, 0) or 0 for c in (USED, "SL120"))
+    totals["revenue_guests"] = used.get("SL120", 0) or 0
+    totals["n_orders_guests"] = int(guests["n_orders"].sum())
+    known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
+    totals["n_orders"] = known + totals["n_orders_guests"]
+    return {k: int(v) if k.startswith("n_") else v for k, v in totals.items()}
+
+
+def notes_of(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, str]]:
+    """Collect what a reader should know beside the audit.
+
+    Parameters
+    ----------
+    typed : dict of str to Typed
+        The typed tables.
+    core : ibis table
+        People.
+
+    Returns
+    -------
+    list of tuple
+        (code, table, text).
+    """
+    notes = []
+    for name, table in typed.items():
+        n_copies = _exact_copies(table)
+        if n_copies:
+            text = (
+                f"{n_copies:,} rows are exact copies of another row; they are kept, "
+                "because nothing says that they are errors"
+            )
+            notes.append(("SL150", name, text))
+    if "referrals" in typed:
+        silent = core.filter((core.n_invited > 0) & (core.n_purchases == 0))
+        n = int(silent.count().to_pandas())
+        if n:
+            text = f"{n:,} referrers never bought; they are people with zero spend"
+            notes.append(("SL210", "referrals", text))
+    return notes
+
+
+def _exact_copies(table: Typed) -> int:
+    """Count rows that equal another row in every column of the source."""
+    rows = table.raw.table
+    whole = ibis.struct({name: rows[name] for name in rows.columns})
+    found = rows.aggregate(n=rows.count(), n_distinct=whole.hash().nunique())
+    line = found.to_pandas().iloc[0]
+    return int(line["n"] - line["n_distinct"])

@@ -1,0 +1,61 @@
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from selfloop.inputs.currency import currency_of, currency_problems
+from selfloop.inputs.engine import connect
+
+COLUMNS = {"amount": "amount", "currency": "currency"}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return connect()
+
+
+def orders(engine, **columns):
+    frame = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
+    return engine.upload(frame, "orders")
+
+
+def test_one_currency(engine):
+    table = orders(engine, amount=[1.0, 2, 3], currency=["cny", " CNY ", None])
+    assert currency_problems(table, COLUMNS) == []
+    assert currency_of(table, COLUMNS) == "CNY"
+
+
+def test_two_currencies_are_named_with_their_rows(engine):
+    table = orders(engine, amount=[1.0, 2, 3], currency=["CNY", "USD", "CNY"])
+    (problem,) = currency_problems(table, COLUMNS)
+    assert problem.code == "SL114"
+    assert problem.found == "2 currencies: CNY (2 rows), USD (1 rows)"
+
+
+def test_no_column_and_an_empty_column(engine):
+    assert currency_of(orders(engine, amount=[1.0]), {"amount": "amount"}) is None
+    empty = orders(engine, amount=[1.0, 2], currency=["", None])
+    assert currency_of(empty, COLUMNS) is None
+    assert currency_problems(empty, COLUMNS) == []
+
+
+@pytest.mark.parametrize(
+    ("amounts", "n"),
+    [
+        (["$5", "€6"], 1),
+        (["$5", "6元"], 1),
+        (["¥5", "￥6", "7元", "8"], 0),
+        (["$5", "6", None], 0),
+        (["5", "6"], 0),
+    ],
+)
+def test_two_signs_in_the_amounts_are_two_currencies(engine, amounts, n):
+    table = orders(engine, amount=amounts)
+    problems = currency_problems(table, {"amount": "amount"})
+    assert [p.code for p in problems] == ["SL114"] * n
+
+
+def test_signs_in_the_unit_price_count_too(engine):
+    table = orders(engine, quantity=["1", "2"], price=["$5", "£5"])
+    columns = {"quantity": "quantity", "unit_price": "price"}
+    (problem,) = currency_problems(table, columns)
+    assert "currency signs in 'price': $ (1 rows), £ (1 rows)" in problem.found
