@@ -1,8 +1,9 @@
-"""Keep the documents true: tables from the schema, outputs from the code shown.
+"""Keep the documents true: what can be read off the code is read off the code.
 
-Run ``python docs/refresh.py`` after changing a column, a docstring or a message.
-It writes ``docs/tables.md`` and puts what each example really prints under it; the
-tests fail while a document differs from what this module would write.
+Run ``python docs/refresh.py`` after changing a column, a module, a docstring or a
+message. It writes ``docs/tables.md``, the list of modules in ``docs/architecture.md``,
+and under each example what it really prints. The tests fail while a document differs
+from what this module would write.
 """
 
 import ast
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ("README.md", "README.zh.md", "docs/errors.md")
 """Documents with examples: a ``python`` block, then a ``text`` block."""
 
+_MODULES = re.compile(r"(<!-- modules -->)\n.*?(<!-- end -->)", re.DOTALL)
 _EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 _FOLDER = "/shop"
 
@@ -97,6 +99,28 @@ def _public_names() -> str:
         first = (getattr(sl, name).__doc__ or "").strip().splitlines()[0]
         lines.append(f"| `sl.{name}` | {first} |")
     return "\n".join([*lines, "| `sl.__version__` | Version of the package. |", ""])
+
+
+def with_modules(text: str) -> str:
+    """Return a document with the list of modules as they are now.
+
+    Parameters
+    ----------
+    text : str
+        A document with the marks ``<!-- modules -->`` and ``<!-- end -->``.
+
+    Returns
+    -------
+    str
+    """
+    source = ROOT / "src/selfloop"
+    lines = ["| module | what it does |", "|---|---|"]
+    for folder in ("core", "kernels", "inputs", "measures", "outputs", "cli"):
+        for path in sorted((source / folder).rglob("*.py")):
+            about = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+            name = path.relative_to(source).as_posix().removesuffix("/__init__.py")
+            lines.append(f"| `{name}` | {about.splitlines()[0]} |")
+    return _MODULES.sub(lambda m: "\n".join([m[1], *lines, "", m[2]]), text)
 
 
 def with_outputs(text: str) -> str:
@@ -183,7 +207,9 @@ def _seen(shown: io.StringIO) -> "Iterator[None]":
 
 
 def main() -> None:
-    """Write the tables and renew all outputs."""
+    """Write the tables, the list of modules and all outputs."""
+    page = ROOT / "docs/architecture.md"
+    page.write_text(with_modules(page.read_text("utf-8")), encoding="utf-8")
     (ROOT / "docs/tables.md").write_text(tables_page(), encoding="utf-8")
     for name in EXAMPLES:
         path = ROOT / name

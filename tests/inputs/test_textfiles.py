@@ -249,7 +249,7 @@ def test_no_file_stays_open(write, scratch, recwarn):
         ("a\tb\tc\n", "\t"),
         ("a|b|c\n", "|"),
         ("a;b,1;c;d\n", ";"),
-        ('"a,1";"b"\n', ","),
+        ('"a,1,2";"b"\n', ";"),
     ],
 )
 def test_delimiters(write, scratch, first, delimiter):

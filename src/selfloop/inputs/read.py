@@ -295,23 +295,29 @@ def _load(
         f"bool_or(error_type = 'UNQUOTED VALUE') FROM \"{rejects}\" "
         "GROUP BY line ORDER BY line"
     )
-    bad: list[BadLine] = []
-    for line, text, is_open in con.execute(query).fetchall():
-        if is_open and "\n" in text:
-            raise DataError([_open_quote(file.name, table, int(line), text)])
-        bad.append((int(line), str(text)))
-    return bad
+    found = con.execute(query).fetchall()
+    quoted = [(int(line), str(text)) for line, text, is_quoted in found if is_quoted]
+    if quoted:
+        raise DataError([_broken_quotes(file.name, table, quoted)])
+    return [(int(line), str(text)) for line, text, _ in found]
 
 
-def _open_quote(name: str, table: str, line: int, text: str) -> Problem:
-    """Say that a quote has swallowed the lines after it: they cannot be counted."""
+def _broken_quotes(name: str, table: str, lines: Sequence[tuple[int, str]]) -> Problem:
+    """Say that quotes stand where they cannot: no row of such a file is certain.
+
+    A quote that is not closed swallows the lines after it, and after one in the
+    middle of a field the engine takes the rest of the line for a row.
+    """
+    n = len(lines)
+    where = f"line {lines[0][0]}" if n == 1 else f"{n:,} lines from {lines[0][0]} on"
     return Problem(
         "SL118",
         table,
-        f"{name}: line {line} opens a quote that is not closed, so that it cannot be "
-        f"told where the rows after it begin",
-        "close the quote in that line, or double it",
-        examples=(repr(text[:60]),),
+        f"{name}: a quote is not closed or out of place in {where}, so that it cannot "
+        "be told where fields and rows begin",
+        "write the field in quotes, and quotes inside it twice; it cannot be set aside",
+        examples=tuple(f"line {line} {text[:60]!r}" for line, text in lines[:3]),
+        n_rows=n,
     )
 
 

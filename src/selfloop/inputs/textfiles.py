@@ -4,6 +4,7 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import shutil
 import tempfile
 import zlib
@@ -296,7 +297,8 @@ def _with_header(file: TextFile, kind: str, table: str) -> TextFile:
         # UTF-16 or UTF-32 without a mark: every other byte is zero.
         raise DataError([_unknown_encoding(file.name, table)])
     is_tabbed = kind == "tsv" and "\t" in first
-    delimiter = "\t" if is_tabbed else max(",\t;|", key=first.count)
+    bare = re.sub(r'"([^"]|"")*"', "", first)
+    delimiter = "\t" if is_tabbed else max(",\t;|", key=bare.count)
     fields = next(csv.reader(io.StringIO(first, newline=""), delimiter=delimiter), [])
     if not any(name.strip() for name in fields):
         raise DataError(
