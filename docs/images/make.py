@@ -16,7 +16,7 @@ import selfloop as sl
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data/sample"
-WIDTH, MARGIN = 1120, 24
+WIDTH, MARGIN = 1120, 6
 TITLES = {"en": "Sample shop", "zh": "示例商店"}
 NAMES = {"en": "report.png", "zh": "report.zh.png"}
 

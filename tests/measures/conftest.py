@@ -16,7 +16,9 @@ def simulated():
 @pytest.fixture(scope="session")
 def simulated_events(simulated):
     """Its events."""
-    return sl.read_events(simulated.orders, simulated.referrals, visits=simulated.visits)
+    return sl.read_events(
+        simulated.orders, simulated.referrals, visits=simulated.visits
+    )
 
 
 @pytest.fixture(scope="session")

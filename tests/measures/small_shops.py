@@ -82,7 +82,9 @@ def random_shop(seed=5, n_people=240, days=300):
     for who in ids[rng.random(n_people) < 0.6]:
         for k in range(rng.geometric(0.5)):
             amount = round(float(rng.gamma(2, 20)), 2)
-            bought.append((who, moment(), -amount if k and rng.random() < 0.3 else amount))
+            bought.append(
+                (who, moment(), -amount if k and rng.random() < 0.3 else amount)
+            )
     bought += [(who, moment(), -5.0) for who in ids[:5]]
     bought += [(None, moment(), 12.5) for _ in range(20)]
     pairs = rng.integers(0, n_people, (n_people, 2))

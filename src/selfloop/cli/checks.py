@@ -11,7 +11,7 @@ from selfloop.cli.manner import Lang, Manner, problem_lines, say
 from selfloop.cli.options import Inputs, column_map
 from selfloop.cli.results import Form, Result, Section, deliver
 from selfloop.cli.texts import sentence
-from selfloop.cli.work import local, n_unreadable, read, size, working
+from selfloop.cli.work import fetched, local, n_unreadable, read, size, working
 from selfloop.core.display import format_value
 from selfloop.core.errors import FileError, Problem
 from selfloop.core.schema import INPUT_ROLES
@@ -61,24 +61,36 @@ def validate(
     form.check()
     folder = None if failures is None else _folder(Path(failures))
     with working(manner) as step:
+        inputs = fetched(inputs, step)
         events = read(inputs, step)
         balance = balance_of(events.audit)
         written = [] if folder is None else _write_failures(events, inputs, folder)
     n = n_unreadable(events)
-    sections = [Section("audit", events.audit, "audit")]
-    if len(events.notes):
-        sections.append(Section("notes", events.notes))
     result = Result(
         "validate",
         {"audit": events.audit, "balance": balance, "notes": events.notes},
         {"end": events.end.isoformat(), "n_rejected": n},
         _sums(balance, manner.voice),
-        sections=sections,
+        [Section("audit", events.audit.drop(columns=["examples", "fix"]), "audit")],
+        [*_reasons(events.audit), *_notes(events)],
     )
     deliver(result, form, manner)
     _tell_failures(events, written, folder, manner)
     if strict and n:
         raise SystemExit(CHECK_FAILED)
+
+
+def _reasons(audit: pd.DataFrame) -> list[str]:
+    """Say for each reason which rows it was and what to do about them."""
+    return [
+        f"{row.code} {row.table}, {row.reason}: {row.examples}\n    {row.fix}"
+        for row in audit[audit["code"] != ""].itertuples()
+    ]
+
+
+def _notes(events: Events) -> list[str]:
+    """Write the notes on the data."""
+    return [f"{n.code} {n.table}: {n.note}" for n in events.notes.itertuples()]
 
 
 def balance_of(audit: pd.DataFrame) -> pd.DataFrame:
@@ -214,8 +226,8 @@ def columns(
     with working(manner) as step:
         raw = read_table(local(file, step), table or "", connect())
         found = list(raw.table.columns)
-        first = raw.table.limit(1).to_pandas()
-    values = {c: first[c].iloc[0] if len(first) else None for c in found}
+        first = raw.table.limit(1).to_pyarrow().to_pylist()
+    values = first[0] if first else dict.fromkeys(found)
     name = table or guess_table(found)
     given = column_map(map, [name])
     matched, problems = match_columns(name, found, given)
@@ -288,8 +300,8 @@ def recognised(
     Returns
     -------
     DataFrame
-        column, role, need, how (name, alias, mapped, unused or missing), example,
-        map.
+        column, role, need, how (name, alias, mapped, unused or missing; for an
+        amount also quantity x unit_price), example, map.
     """
     role_of = {column: role for role, column in matched.items()}
     need = {role.name: role.need for role in INPUT_ROLES[table]}
@@ -297,12 +309,21 @@ def recognised(
     for column in found:
         role = role_of.get(column)
         value = values[column]
-        example = "" if value is None or pd.isna(value) else str(value)
+        example = "" if value is None else str(value)
         flag = f"--map {table}.{role or 'ROLE'}={column}"
         how = _how(role, column, given)
         lines.append([column, role or "", need.get(role or "", ""), how, example, flag])
+    has_factors = {"quantity", "unit_price"} <= set(matched)
+    absent = {"amount": "quantity x unit_price"} if has_factors else {}
     lines += [
-        ["", role, kind, "missing", "", f"--map {table}.{role}=COLUMN"]
+        [
+            "",
+            role,
+            kind,
+            absent.get(role, "missing"),
+            "",
+            f"--map {table}.{role}=COLUMN",
+        ]
         for role, kind in need.items()
         if role not in matched
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from selfloop.cli.manner import Manner, PageLang, put
+from selfloop.cli.manner import Manner, PageLang, put, visible
 from selfloop.cli.options import STREAM
 from selfloop.cli.texts import legend, sentence, title
 from selfloop.cli.work import size, target
@@ -55,6 +55,8 @@ class Result:
         `selfloop.cli.texts.TITLES`, text.
     sections : list of Section
         What a terminal shows of the tables.
+    lines : list of str
+        What a terminal shows below them: texts too long for a table.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
     labels: Sequence[tuple[str, str]] = ()
     sections: Sequence[Section] = ()
+    lines: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ def rendered(result: Result, kind: str, table: str | None, lang: PageLang) -> st
         return _markdown(result, lang)
     labels = [(title(key, lang), value) for key, value in result.labels]
     head = show_text(title(result.name, lang), labels)
-    return _with_legend(result.sections, [head], lang)
+    text = _with_legend(result.sections, [head], lang)
+    return text + "".join(f"\n{visible(line)}\n" for line in result.lines)
 
 
 def _schema(result: Result, table: str) -> str:

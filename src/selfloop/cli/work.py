@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,28 @@ def read(inputs: Inputs, say: Say) -> Events:
     DataError, FileError, SettingError
         As `selfloop.read_events`.
     """
-    sources = {table: local(source, say) for table, source in inputs.sources.items()}
+    sources = fetched(inputs, say).sources
     orders = sources.pop("orders")
     tables: dict[str, Any] = {**sources, **inputs.settings}
     return read_events(orders, **tables, progress=say)
+
+
+def fetched(inputs: Inputs, say: Say) -> Inputs:
+    """Return inputs of which every table can be opened by name, and again.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Files and settings.
+    say : callable
+        Called before standard input is read.
+
+    Returns
+    -------
+    Inputs
+    """
+    names = {table: local(source, say) for table, source in inputs.sources.items()}
+    return replace(inputs, sources=names)
 
 
 def local(source: str, say: Say) -> str:

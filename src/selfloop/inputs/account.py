@@ -1,5 +1,6 @@
 """The account of an input: where every row went, the totals, what to know beside."""
 
+from decimal import Decimal
 from typing import Any
 
 import ibis
@@ -125,7 +126,9 @@ def totals_of(
     totals["n_orders_guests"] = int(guests["n_orders"].sum())
     known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
     totals["n_orders"] = known + totals["n_orders_guests"]
-    return {k: int(v) if k.startswith("n_") else v for k, v in totals.items()}
+    return {
+        k: int(v) if k.startswith("n_") else Decimal(v) for k, v in totals.items()
+    }
 
 
 def notes_of(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, str]]:

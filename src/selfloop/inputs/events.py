@@ -277,11 +277,11 @@ def _day(end: str | date | None) -> date | None:
     try:
         if isinstance(end, str):
             return datetime.fromisoformat(end.strip()).date()
-        if isinstance(end, datetime):
+        if isinstance(end, datetime) and not pd.isna(end):
             return end.date()
     except ValueError as error:
         raise SettingError(_no_day(end)) from error
-    if isinstance(end, date):
+    if isinstance(end, date) and not isinstance(end, datetime):
         return end
     raise SettingError(_no_day(end))
 

@@ -13,11 +13,13 @@ from selfloop.inputs.engine import Engine, parse_moment, parse_time, to_zone
 MONEY = dt.Decimal(18, 4)
 """Money of one row: exact, four decimals, below 10**14."""
 
-FACTOR = dt.Decimal(18, 6)
-"""Quantity and unit price: six decimals, so that 0.00125 x 10,000 is 12.5."""
+FACTOR = dt.Decimal(19, 6)
+"""Quantity and unit price: six decimals, so that 0.00125 x 10,000 is 12.5.
+
+Nineteen digits, because DuckDB keeps a product of two eighteens in eighteen."""
 
 # Blanks of all alphabets, and the two marks that nobody sees.
-_BLANK = r"[\s\pZ\x{FEFF}\x{200B}]"
+_BLANK = r"[\s\v\pZ\x{FEFF}\x{200B}]"
 _EDGES = rf"^{_BLANK}+|{_BLANK}+$"
 _MISSING = r"(?i)^(nan|null|none|<na>|nat|n/a|#n/a)$"
 _SIGNS = "[¥￥$€£元]"
@@ -259,7 +261,7 @@ def check_date_format(date_format: str, engine: Engine) -> None:
     try:
         engine.backend.con.execute("SELECT try_strptime('x', ?)", [date_format])
     except duckdb.InvalidInputException as error:
-        why = str(error).splitlines()[0]
+        why = why or str(error).splitlines()[0]
     if why:
         raise SettingError(
             "date_format must be a format of strptime such as '%d/%m/%Y'; "

@@ -324,12 +324,11 @@ def bad_rows(typed: Typed, counts: Counts) -> list[Problem]:
         n = counts.n_rows(code)
         if n:
             reason, _, fix = REASONS[code]
-            verb = "row has" if n == 1 else "rows have"
             problems.append(
                 Problem(
                     code,
                     typed.name,
-                    f"{n:,} of {total:,} {verb} {reason.replace('_', ' ')}",
+                    f"{n:,} of {total:,} rows: {reason.replace('_', ' ')}",
                     f'{fix}, or on_bad_rows="quarantine"',
                     "--on-bad-rows quarantine",
                     examples(typed, code),
