@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 
 import selfloop as sl
 from selfloop.cli import app as cli_app
-from selfloop.cli import manner, options, texts
+from selfloop.cli import manner, mapping, options, texts
 from selfloop.cli.commands import COMMANDS
 from selfloop.cli.steps import steps
 from selfloop.core import schema
@@ -691,10 +691,10 @@ def test_lists_in_the_environment_have_separators(tmp_path: Path) -> None:
 
 def test_map_without_a_table_belongs_to_the_table_that_has_the_role() -> None:
     tables = ["orders", "referrals", "visits"]
-    assert options.column_map(["referee_id=新客"], tables) == {
+    assert mapping.column_map(["referee_id=新客"], tables) == {
         "referrals": {"referee_id": "新客"}
     }
-    assert options.column_map(["channel=a=b"], ["orders"]) == {
+    assert mapping.column_map(["channel=a=b"], ["orders"]) == {
         "orders": {"channel": "a=b"}
     }
 

@@ -48,33 +48,34 @@ def test_there_are_notebooks():
     assert [path.name for path in NOTEBOOKS] == ["01_first_look.ipynb"]
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
-def both(request):
-    """A notebook as it is stored, and as it runs now with warnings as errors."""
-    stored = nbformat.read(request.param, as_version=4)
-    fresh = executed(request.param, prelude=STRICT)
-    del fresh.cells[0]
-    return stored, fresh
-
-
-def test_nothing_is_written_to_the_error_stream(both):
-    for cell in code_cells(both[1]):
+def check_no_noise(notebook):
+    for cell in code_cells(notebook):
         noise = [o for o in cell.outputs if o.get("name") == "stderr"]
         assert not noise, cell.source
 
 
-def test_what_is_stored_is_what_is_printed(both):
-    stored, fresh = map(code_cells, both)
-    for old, new in zip(stored, fresh, strict=True):
+def check_same_words(stored, fresh):
+    for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
         assert words(old) == words(new), f"{RENEW}\n{old.source}"
 
 
-def test_every_drawing_is_there(both):
-    for notebook in both:
-        drawings = [cell for cell in code_cells(notebook) if is_drawing(cell)]
-        assert len(drawings) >= 7
-        for cell in drawings:
-            assert has_picture(cell), f"{RENEW}\n{cell.source}"
+def check_pictures(notebook):
+    drawings = [cell for cell in code_cells(notebook) if is_drawing(cell)]
+    assert len(drawings) >= 7
+    for cell in drawings:
+        assert has_picture(cell), f"{RENEW}\n{cell.source}"
+
+
+# One test, because running a notebook takes long.
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_prints_what_is_stored(path):
+    stored = nbformat.read(path, as_version=4)
+    fresh = executed(path, prelude=STRICT)
+    del fresh.cells[0]
+    check_no_noise(fresh)
+    check_same_words(stored, fresh)
+    check_pictures(fresh)
+    check_pictures(stored)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

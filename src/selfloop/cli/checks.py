@@ -8,7 +8,8 @@ import ibis
 import pandas as pd
 
 from selfloop.cli.manner import Lang, Manner, problem_lines, say
-from selfloop.cli.options import Inputs, column_map
+from selfloop.cli.mapping import column_map
+from selfloop.cli.options import Inputs
 from selfloop.cli.results import Form, Result, Section, deliver
 from selfloop.cli.texts import sentence
 from selfloop.cli.work import fetched, local, n_unreadable, read, size, working

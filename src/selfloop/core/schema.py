@@ -127,7 +127,7 @@ FUNNEL_WINDOWS = (
     Column("share_matured", "share", "n_matured_reached / n_matured (headline)"),
     Column("share_matured_low", "share", "lower end of its Wilson interval"),
     Column("share_matured_high", "share", "upper end of its Wilson interval"),
-    Column("n_at_risk", "int", "people still observed and not reached at W"),
+    Column("n_at_risk", "int", "people observed and not reached when day W begins"),
     Column("share_within", "share", "1 - Kaplan-Meier survival at W (uses everybody)"),
     Column("share_within_low", "share", "lower end, log-log interval"),
     Column("share_within_high", "share", "upper end, log-log interval"),
@@ -223,8 +223,8 @@ LOOP_MONTHS = (
     Column("revenue_first_unknown", "money", "first days, source unknown"),
     Column("revenue_before", "money", "refunds before any purchase in the data"),
     Column("revenue_guests", "money", "guests; outside revenue and the share"),
-    Column("share_revenue", "share", "(repeat + first_referral) / revenue"),
-    Column("status", "text", "complete or partial (the month is still running)"),
+    Column("share_revenue", "share", "as of orders; missing if refunds leave no share"),
+    Column("status", "text", "complete, or partial (begun late or still running)"),
 )
 
 REPRODUCTION = (

@@ -18,7 +18,7 @@ from selfloop.measures.funnel import Funnel, funnel
 from selfloop.measures.lifetime import LifetimeModel, fit_lifetime
 from selfloop.measures.loop import SelfLoop, self_loop
 from selfloop.measures.referral import ReferralNetwork, referral_network
-from selfloop.measures.social import value_table
+from selfloop.measures.social import check_settings, value_table
 
 N_ADVOCATES = 50
 """The table of advocates keeps this many."""
@@ -157,6 +157,11 @@ def analyze(
     Analysis
         Parts that cannot be computed are None and named in `unavailable`.
 
+    Raises
+    ------
+    SettingError
+        A setting is outside its range; it is raised before any work.
+
     Examples
     --------
     >>> import selfloop as sl
@@ -165,6 +170,7 @@ def analyze(
     >>> sorted(analysis.unavailable)
     ['conversion']
     """
+    check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
     say = progress or (lambda _: None)
     unavailable: dict[str, str] = {}
     if "visits" not in events.has:

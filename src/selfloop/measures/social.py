@@ -82,9 +82,7 @@ def customer_value(
     >>> bool(abs(table.total_value.sum() - table.revenue.sum()) < 1e-6)
     True
     """
-    check_choice("rule", rule, get_args(LedgerRule))
-    check_number("horizon_days", horizon_days, low=1)
-    check_number("discount_rate", discount_rate, low=0)
+    check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
     return value_table(
         events,
         _fitted(events) if model is None else model,
@@ -92,6 +90,26 @@ def customer_value(
         horizon_days=horizon_days,
         discount_rate=discount_rate,
     )
+
+
+def check_settings(
+    rule: LedgerRule, *, horizon_days: float, discount_rate: float
+) -> None:
+    """Raise unless the settings of a value are inside their ranges.
+
+    Parameters
+    ----------
+    rule, horizon_days, discount_rate
+        As in `customer_value`.
+
+    Raises
+    ------
+    SettingError
+        A setting is outside its range.
+    """
+    check_choice("rule", rule, get_args(LedgerRule))
+    check_number("horizon_days", horizon_days, low=1)
+    check_number("discount_rate", discount_rate, low=0)
 
 
 def value_table(
