@@ -2,8 +2,8 @@
 
 Run ``python docs/refresh.py`` after changing a column, a module, a docstring or a
 message. It writes ``docs/tables.md``, the list of modules in ``docs/architecture.md``,
-and under each example what it really prints. The tests fail while a document differs
-from what this module would write.
+the versions of packages in the README, and under each example what it really prints.
+The tests fail while a document differs from what this module would write.
 """
 
 import ast
@@ -11,6 +11,7 @@ import io
 import os
 import re
 import tempfile
+import tomllib
 import warnings
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
-EXAMPLES = ("README.md", "README.zh.md", "docs/errors.md")
+READMES = ("README.md", "README.zh.md")
+"""Documents with tables of packages."""
+
+EXAMPLES = (*READMES, "docs/errors.md")
 """Documents with examples: a ``python`` block, then a ``text`` block."""
 
 _MODULES = re.compile(r"(<!-- modules -->)\n.*?(<!-- end -->)", re.DOTALL)
@@ -123,6 +127,32 @@ def with_modules(text: str) -> str:
     return _MODULES.sub(lambda m: "\n".join([m[1], *lines, "", m[2]]), text)
 
 
+def with_versions(text: str) -> str:
+    """Return a README whose tables of packages have the versions of the project.
+
+    Parameters
+    ----------
+    text : str
+        A document with a row for each package, and one for each extra.
+
+    Returns
+    -------
+    str
+        Rows are not added or taken away: each needs a reason, which nobody but a
+        person can write.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for package in project["dependencies"]:
+        name = re.escape(re.split("[<>=]", package)[0])
+        row = re.compile(rf"^\| `{name}[<>=][^`]*` \|", re.MULTILINE)
+        text = row.sub(f"| `{package}` |", text)
+    for extra, packages in project["optional-dependencies"].items():
+        listed = ", ".join(f"`{package}`" for package in packages)
+        row = re.compile(rf"^\| `{extra}` \| `[^|]*` \|", re.MULTILINE)
+        text = row.sub(f"| `{extra}` | {listed} |", text)
+    return text
+
+
 def with_outputs(text: str) -> str:
     """Return a document with the outputs that its examples print now.
 
@@ -207,13 +237,14 @@ def _seen(shown: io.StringIO) -> "Iterator[None]":
 
 
 def main() -> None:
-    """Write the tables, the list of modules and all outputs."""
-    page = ROOT / "docs/architecture.md"
-    page.write_text(with_modules(page.read_text("utf-8")), encoding="utf-8")
+    """Write all that is read off the code."""
     (ROOT / "docs/tables.md").write_text(tables_page(), encoding="utf-8")
-    for name in EXAMPLES:
+    steps = [("docs/architecture.md", with_modules)]
+    steps += [(name, with_versions) for name in READMES]
+    steps += [(name, with_outputs) for name in EXAMPLES]
+    for name, step in steps:
         path = ROOT / name
-        path.write_text(with_outputs(path.read_text("utf-8")), encoding="utf-8")
+        path.write_text(step(path.read_text("utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

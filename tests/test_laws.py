@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import selfloop as sl
@@ -34,7 +34,8 @@ MONEY = {
 }  # fmt: skip
 """Columns of money in the tables that the laws look at."""
 
-few = settings(max_examples=3, deadline=None)
+# Each example reads a whole shop; a smaller one would say no more of what went wrong.
+few = settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.generate))
 seeds = st.integers(0, 5)
 
 
@@ -197,11 +198,10 @@ def test_renaming_people_in_their_order_renames_the_results(seed):
 
 
 @few
-@given(seeds, st.randoms(use_true_random=False))
-def test_renaming_people_at_will_renames_the_results_when_times_differ(seed, draw):
-    ids = [f"p{i:02}" for i in range(N_PEOPLE)]
-    other = [f"{draw.getrandbits(64):016x}" for _ in ids]
-    name = dict(zip(ids, other, strict=True)).get
+@given(seeds, st.permutations(range(N_PEOPLE)))
+def test_renaming_people_at_will_renames_the_results_when_times_differ(seed, order):
+    ids = {f"p{i:02}": f"{place}-{i}" for i, place in enumerate(order)}
+    name = ids.get
     shop = draw_shop(seed, ties=False)
     found = measured(renamed(shop, name).read())
     assert_same(found, rename_results(base(seed, ties=False), name))
@@ -375,7 +375,7 @@ def test_counts_of_the_funnel_never_rise(seed):
 @given(seeds)
 def test_segments_add_up_to_the_whole(seed):
     events = draw_shop(seed).read()
-    whole = sl.funnel(events, min_at_risk=1).stages.set_index("stage")
+    whole = sl.funnel(events, min_at_risk=1).stages.set_index("stage").sort_index()
     parts = base(seed)["stages"].groupby("stage")
     for column in ("n_entered", "n_reached"):
         sums = parts[column].sum()

@@ -90,7 +90,7 @@ def test_every_row_of_referrals_has_one_code():
     rows = [
         ("a", "b", D), ("a", "", D), ("", "b", D), (None, None, D), ("a", "a", D),
         ("a", " a ", D), ("a", "b", "x"), ("", "b", "x"), ("a", "c", "2026-03-01"),
-        ("a", "A", D),
+        ("a", "A", D), ("a", "a", "2026-03-01"), (None, "", "2026-03-01"),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
     found = outcome(typed("referrals", frame, end=date(2026, 2, 1)))
@@ -100,7 +100,7 @@ def test_every_row_of_referrals_has_one_code():
         "SL201": 2,  # no referrer
         "SL202": 2,
         "SL111": 1,
-        "SL121": 1,
+        "SL121": 3,  # outside, whatever else they are
     }
 
 
@@ -329,14 +329,14 @@ def code_of(row, end):
         D: date(2026, 1, 1), "2026/2/3 10:00": date(2026, 2, 3),
         "2026-01-02T03:04:05Z": date(2026, 1, 2), "2026-06-01": date(2026, 6, 1),
     }  # fmt: skip
+    if end is not None and days.get(when, end) > end:
+        return "SL121"
     if when not in days:
         return "SL111"
     if amount == "inf":
         return "SL113"
     if amount in ("", None, "x", "12,50", "NaN"):
         return "SL112"
-    if end is not None and days[when] > end:
-        return "SL121"
     return "SL120" if who in ("", None, " ", "NULL") else USED
 
 

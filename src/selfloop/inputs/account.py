@@ -83,7 +83,7 @@ def guest_months(orders: ir.Table) -> pd.DataFrame:
 def totals_of(
     counts: Counts,
     core: ir.Table,
-    rows: ir.Table,
+    stats: ir.Table,
     guests: pd.DataFrame,
     signs: pd.DataFrame,
 ) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def totals_of(
     ----------
     counts : Counts
         Order rows by code.
-    core, rows : ibis table
-        People and baskets.
+    core, stats : ibis table
+        People, and their purchases.
     guests, signs : DataFrame
         Results of `guest_months` and of `baskets.order_signs`.
 
@@ -105,15 +105,14 @@ def totals_of(
     """
     people = core.aggregate(
         n_people=core.count(),
-        n_customers=core.revenue.count(where=core.arrived_day.notnull()),
         n_buyers=(core.n_purchases > 0).sum(),
         n_repeat_buyers=(core.n_purchases > 1).sum(),
         n_purchases=core.n_purchases.sum(),
     )
-    money = rows.aggregate(
-        revenue_customers=rows.net.sum(),
-        refunds_customers=rows.refunds.sum(),
-        n_customers=rows.person_no.nunique(),
+    money = stats.aggregate(
+        revenue_customers=stats.revenue.sum(),
+        refunds_customers=stats.refunds.sum(),
+        n_customers=stats.count(),
     )
     totals: dict[str, Any] = {}
     for part in (people.to_pandas(), money.to_pandas(), signs):
@@ -126,9 +125,7 @@ def totals_of(
     totals["n_orders_guests"] = int(guests["n_orders"].sum())
     known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
     totals["n_orders"] = known + totals["n_orders_guests"]
-    return {
-        k: int(v) if k.startswith("n_") else Decimal(v) for k, v in totals.items()
-    }
+    return {k: int(v) if k.startswith("n_") else Decimal(v) for k, v in totals.items()}
 
 
 def notes_of(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, str]]:

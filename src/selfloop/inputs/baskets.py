@@ -4,7 +4,7 @@ import ibis
 import ibis.expr.types as ir
 
 from selfloop.core.settings import Rules
-from selfloop.inputs.engine import person_key
+from selfloop.inputs.engine import first_two, person_key
 from selfloop.inputs.typed import MONEY
 
 CHANNELS = 1 << 28
@@ -155,7 +155,7 @@ def baskets(orders: ir.Table, rules: Rules) -> ir.Table:
 
 
 def purchase_stats(rows: ir.Table, rules: Rules, end_day: int) -> ir.Table:
-    """Reduce baskets to one row per customer, in two passes.
+    """Reduce baskets to one row per customer, in one pass (orders: two).
 
     Parameters
     ----------
@@ -173,38 +173,13 @@ def purchase_stats(rows: ir.Table, rules: Rules, end_day: int) -> ir.Table:
         second_day, last_day, n_purchases, recency_days, age_days, repeat_value,
         revenue, refunds.
     """
-    bought = rows.filter(rows.is_purchase)
-    firsts = bought.group_by("person_no").aggregate(first_at=bought.at.min())
-    joined = rows.left_join(firsts, "person_no").drop("person_no_right")
     by_day = rules.purchase == "day"
-    later = joined.is_purchase & (
-        day_number(joined.first_at) < joined.day
-        if by_day
-        else joined.first_at < joined.at
-    )
-    stats = joined.group_by("person_no").aggregate(
-        seen_at=joined.at.min(),
-        key=joined.key.min(),
-        first_at=joined.first_at.min(),
-        second_at=joined.at.min(where=later),
-        last_at=joined.at.max(where=joined.is_purchase),
-        n_purchases=joined.is_purchase.sum().cast("int32"),
-        repeat_value=joined.net.sum(where=later),
-        first_value=joined.net.sum(where=joined.is_purchase & ~later),
-        n_first=(joined.is_purchase & ~later).sum(),
-        revenue=joined.net.sum(),
-        refunds=joined.refunds.sum(),
-    )
-    # Of several orders at the first moment one is the first and the others repeat.
-    tied = stats.first_value.cast("float64") * (stats.n_first - 1) / stats.n_first
-    tied = ibis.ifelse(stats.n_first > 1, tied, 0.0)
-    second_at = ibis.ifelse(stats.n_first > 1, stats.first_at, stats.second_at)
-    stats = stats.mutate(second_at=second_at)
+    stats = _days_per_person(rows) if by_day else _orders_per_person(rows)
     stats = stats.mutate(
         first_day=day_number(stats.first_at),
         second_day=day_number(stats.second_at),
         last_day=day_number(stats.last_at),
-        repeat_value=stats.repeat_value.fill_null(0).cast("float64") + tied,
+        repeat_value=stats.repeat_value.fill_null(0).cast("float64"),
     )
     if by_day:
         recency = (stats.last_day - stats.first_day).cast("float64")
@@ -214,5 +189,58 @@ def purchase_stats(rows: ir.Table, rules: Rules, end_day: int) -> ir.Table:
         first = stats.first_at.epoch_seconds()
         recency = (stats.last_at.epoch_seconds() - first) / seconds
         age = ((end_day + 1) * 86_400 - first) / seconds
-    stats = stats.mutate(recency_days=recency, age_days=age)
-    return stats.drop("first_value", "n_first")
+    return stats.mutate(recency_days=recency, age_days=age)
+
+
+def _days_per_person(rows: ir.Table) -> ir.Table:
+    """Reduce customer-days, of which a person has one per day, in one pass."""
+    stats = rows.group_by("person_no").aggregate(
+        **_sums(rows),
+        two=first_two(rows.at, 2, where=rows.is_purchase),
+        bought=rows.net.sum(where=rows.is_purchase),
+        first_value=rows.net.argmin(rows.at, where=rows.is_purchase),
+    )
+    stats = stats.mutate(
+        first_at=stats.two[0],
+        second_at=stats.two[1],
+        repeat_value=stats.bought - stats.first_value,
+    )
+    return stats.drop("two", "bought", "first_value")
+
+
+def _orders_per_person(rows: ir.Table) -> ir.Table:
+    """Reduce orders, of which a person may have several at one moment."""
+    bought = rows.filter(rows.is_purchase)
+    firsts = bought.group_by("person_no").aggregate(first_at=bought.at.min())
+    joined = rows.left_join(firsts, "person_no").drop("person_no_right")
+    is_first = joined.is_purchase & (joined.at == joined.first_at)
+    later = joined.is_purchase & (joined.at > joined.first_at)
+    stats = joined.group_by("person_no").aggregate(
+        **_sums(joined),
+        first_at=joined.first_at.min(),
+        later_at=joined.at.min(where=later),
+        later_value=joined.net.sum(where=later),
+        first_value=joined.net.sum(where=is_first),
+        n_first=is_first.sum(),
+    )
+    # Of several orders at the first moment one is the first and the others repeat.
+    several = stats.n_first > 1
+    tied = stats.first_value.cast("float64") * (stats.n_first - 1) / stats.n_first
+    later_value = stats.later_value.fill_null(0).cast("float64")
+    stats = stats.mutate(
+        second_at=ibis.ifelse(several, stats.first_at, stats.later_at),
+        repeat_value=later_value + ibis.ifelse(several, tied, 0.0),
+    )
+    return stats.drop("later_at", "later_value", "first_value", "n_first")
+
+
+def _sums(rows: ir.Table) -> dict[str, ir.Value]:
+    """Express what both ways of counting purchases have in common."""
+    return {
+        "seen_at": rows.at.min(),
+        "key": rows.key.min(),
+        "last_at": rows.at.max(where=rows.is_purchase),
+        "n_purchases": rows.is_purchase.sum().cast("int32"),
+        "revenue": rows.net.sum(),
+        "refunds": rows.refunds.sum(),
+    }

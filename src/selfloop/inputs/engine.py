@@ -173,3 +173,10 @@ def person_key(person_id: ir.StringColumn) -> ir.IntegerColumn:
 @ibis.udf.scalar.builtin(name="hash", signature=((dt.string,), dt.uint64))
 def _hash(value):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Hash of a text."""
+
+
+@ibis.udf.agg.builtin(
+    name="min", signature=((dt.timestamp, dt.int64), dt.Array(dt.timestamp))
+)
+def first_two(times, n):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Return the n earliest times, in order."""

@@ -325,10 +325,11 @@ def _assemble(
     core = roster(ids, stats, visits, links, channels=channels, rules=rules)
     core = engine.keep(core, "people")
     engine.drop(ids)
-    engine.drop(stats)
     audit = audit_of(typed, counts, links)
     guests = guest_months(typed["orders"].used)
     notes = notes + notes_of(typed, core)
+    totals = totals_of(counts["orders"], core, stats, guests, signs)
+    engine.drop(stats)
     return Events(
         rules=rules,
         start=min(first),
@@ -336,7 +337,7 @@ def _assemble(
         has=frozenset(typed),
         audit=audit,
         notes=pd.DataFrame(notes, columns=["code", "table", "note"]),
-        totals=totals_of(counts["orders"], core, rows, guests, signs),
+        totals=totals,
         currency=currency_of(typed["orders"].raw.table, typed["orders"].columns),
         columns={name: dict(table.columns) for name, table in typed.items()},
         sources={name: table.raw.source for name, table in typed.items()},

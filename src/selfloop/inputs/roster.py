@@ -46,7 +46,7 @@ def roster(
     The source of a person is ``referral`` when a referral of theirs counts, else
     it follows the channel of the first visit, or without visits of the first order.
     """
-    people = ids.drop("other_id").left_join(stats, "person_no").drop("person_no_right")
+    people = ids.left_join(stats, "person_no").drop("person_no_right")
     people = people.rename(order_seen_at="seen_at", order_key="key")
     people = _with_visits(people, visits)
     people = _with_links(people, stats, links)
@@ -117,28 +117,28 @@ def name_people(columns: list[ir.StringColumn], engine: Engine) -> ir.Table:
     """
     parts = []
     for column in columns:
-        rows = column.as_table().select(person_id=column)
-        rows = rows.filter(rows.person_id.notnull())
-        parts.append(_one_per_key(rows.mutate(person_no=person_key(rows.person_id))))
-    every = parts[0]
-    if len(parts) > 1:
-        every = _one_per_key(ibis.union(*parts))
-    named = engine.keep(every, "ids")
-    clash = named.filter(named.person_id != named.other_id).limit(1).to_pandas()
-    if len(clash):
-        pair = clash.iloc[0]
-        found = f"{pair['person_id']!r} and {pair['other_id']!r} have the same hash"
-        fix = "put a letter in front of every id, in all tables"
-        raise DataError([Problem("SL119", "", found, fix)])
+        rows = column.as_table().select(person_id=column).distinct()
+        parts.append(rows.filter(rows.person_id.notnull()))
+    every = ibis.union(*parts, distinct=True) if len(parts) > 1 else parts[0]
+    named = engine.keep(
+        every.select("person_id", person_no=person_key(every.person_id)), "ids"
+    )
+    counted = named.aggregate(n=named.count(), n_keys=named.person_no.nunique())
+    line = counted.to_pyarrow().to_pylist()[0]
+    if line["n"] > line["n_keys"]:
+        raise DataError([_clash(named)])
     return named
 
 
-def _one_per_key(rows: ir.Table) -> ir.Table:
-    """Keep one row per number, with the first and the last of its ids."""
-    last = rows.other_id if "other_id" in rows.columns else rows.person_id
-    return rows.group_by("person_no").aggregate(
-        person_id=rows.person_id.min(), other_id=last.max()
+def _clash(named: ir.Table) -> Problem:
+    """Name two ids that share a number."""
+    shared = named.group_by("person_no").aggregate(
+        one=named.person_id.min(), other=named.person_id.max()
     )
+    pair = shared.filter(shared.one != shared.other).limit(1).to_pyarrow().to_pylist()
+    found = f"{pair[0]['one']!r} and {pair[0]['other']!r} have the same hash"
+    fix = "put a letter in front of every id, in all tables"
+    return Problem("SL119", "", found, fix)
 
 
 def first_visits(visits: ir.Table, key: ir.IntegerValue) -> ir.Table:

@@ -55,6 +55,9 @@ REASONS: dict[str, tuple[str, str, str]] = {
 }
 """Every reason a row can have: code -> (reason, outcome, what to do)."""
 
+_KEPT_ROWS = 2_000_000
+"""Typed copies of tables up to this size are kept, about 60 bytes a row."""
+
 RAISING = tuple(code for code, reason in REASONS.items() if reason[1] == "rejected")
 """Codes that stop the reading unless ``on_bad_rows="quarantine"``."""
 
@@ -134,11 +137,17 @@ def typed_table(
         raw.table, list(columns.values())
     )
     rows = _with_types(name, raw.table, columns, reading, tidy=not untidy)
-    if untidy:
-        # Reading text costs more than keeping what was read.
+    if untidy or _is_small(raw.table):
+        # Several passes follow: keeping what was read costs less than reading again,
+        # but for large tables that are typed already it would only cost memory.
         rows = engine.keep(rows, f"{name}_typed")
     coded = rows.mutate(code=_code(name, rows, reading.end)).drop("is_infinite")
     return Typed(name, coded, raw, columns)
+
+
+def _is_small(table: ir.Table) -> bool:
+    """Tell whether a typed copy takes little memory."""
+    return int(table.count().to_pyarrow().as_py()) <= _KEPT_ROWS
 
 
 def _untidy(table: ir.Table, columns: list[str]) -> bool:
@@ -209,6 +218,9 @@ def _code(name: str, typed: ir.Table, end: date | None) -> ir.StringValue:
     """Express the one code of each row, the most basic problem first."""
     time_role = next(r.name for r in INPUT_ROLES[name] if r.kind == "time")
     branches: list[tuple[ir.BooleanValue, str]] = []
+    if end is not None:
+        # First of all: what comes after the end is outside, whatever else it is.
+        branches.append((typed[time_role].date() > ibis.literal(end), "SL121"))
     if name == "referrals":
         no_referrer = typed["referrer_id"].isnull()
         branches.append((typed["referee_id"].isnull(), "SL110"))
@@ -224,8 +236,6 @@ def _code(name: str, typed: ir.Table, end: date | None) -> ir.StringValue:
         branches.append((typed["spend"] < 0, "SL116"))
     if name == "referrals":
         branches.append((typed["referrer_id"] == typed["referee_id"], "SL202"))
-    if end is not None:
-        branches.append((typed[time_role].date() > ibis.literal(end), "SL121"))
     return ibis.cases(*branches, else_=USED)
 
 

@@ -27,6 +27,7 @@ from selfloop.kernels.fitting import (
     Objective,
     Rows,
     distinct_rows,
+    dot,
     maximise,
     rescaled,
 )
@@ -107,17 +108,17 @@ def log_likelihood(rows: Rows) -> Objective:
         grown = np.log1p(ages / alpha)
         left = _leaving(BgNbd(r, alpha, a, b), repeaters)
         value = (
-            n_above @ (np.log(rj) - np.log1p(a / bj))
-            - r * (n_age @ grown)
-            - x_age @ np.log(alpha + ages)
+            dot(n_above, np.log(rj) - np.log1p(a / bj))
+            - r * dot(n_age, grown)
+            - dot(x_age, np.log(alpha + ages))
             + left.log_likelihood
         )
-        by_alpha = r / alpha * (n_age @ (ages / (alpha + ages)))
+        by_alpha = r / alpha * dot(n_age, ages / (alpha + ages))
         gradient = [
-            n_above @ (1 / rj) - n_age @ grown + left.by_r,
-            by_alpha - x_age @ (1 / (alpha + ages)) + left.by_alpha,
-            left.by_a - n_above @ (1 / cj),
-            left.by_b + n_above @ (a / (bj * cj)),
+            dot(n_above, 1 / rj) - dot(n_age, grown) + left.by_r,
+            by_alpha - dot(x_age, 1 / (alpha + ages)) + left.by_alpha,
+            left.by_a - dot(n_above, 1 / cj),
+            left.by_b + dot(n_above, a / (bj * cj)),
         ]
         return float(value), np.array(gradient, dtype=np.float64)
 
@@ -150,11 +151,11 @@ def _leaving(params: BgNbd, repeaters: Rows) -> _Leaving:
         each = np.maximum(z, 0) + np.log1p(small)  # ln(1 + e^z)
         gone = n[rows] * np.where(z > 0, 1.0, small) / (1 + small)
         sums += (
-            n[rows] @ each,
-            gone @ lag,
-            -gone @ (rx * gap / ((alpha + age[rows]) * since)),
+            dot(n[rows], each),
+            dot(gone, lag),
+            -dot(gone, rx * gap / ((alpha + age[rows]) * since)),
             gone.sum() / a,
-            -gone @ (1 / bx),
+            -dot(gone, 1 / bx),
         )
     return _Leaving(*sums.tolist())
 
@@ -208,8 +209,8 @@ def fit(
     n_repeat, recencies, ages = rows.columns
     scale = float(ages.max())
     scaled = Rows((n_repeat, recencies / scale, ages / scale), rows.counts)
-    n_purchases = float(n_repeat @ rows.counts)
-    alpha = 0.3 * float(ages @ rows.counts) / scale / n_purchases
+    n_purchases = dot(n_repeat, rows.counts)
+    alpha = 0.3 * dot(ages, rows.counts) / scale / n_purchases
     found = maximise(
         log_likelihood,
         scaled,

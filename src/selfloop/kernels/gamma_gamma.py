@@ -26,6 +26,7 @@ from selfloop.kernels.fitting import (
     Objective,
     Rows,
     distinct_rows,
+    dot,
     maximise,
     rescaled,
 )
@@ -81,21 +82,21 @@ def log_likelihood(rows: Rows) -> Objective:
     people = rows.counts
     xs, x_no = np.unique(x, return_inverse=True)
     n_x = np.bincount(x_no, weights=people)
-    log_mean = float(people @ np.log(total / x))
+    log_mean = dot(people, np.log(total / x))
     n_purchases, n_total = people * x, people * total
 
     def objective(params: FloatArray) -> tuple[float, FloatArray]:
         """Return the log-likelihood and its derivatives by p, q, v."""
         p, q, v = params.tolist()
-        grow = float(people @ np.log1p(total / v))
-        kept = float(n_purchases @ np.log1p(v / total))
-        value = n_x @ _log_inverse_beta(p * xs, q) - q * grow - p * kept - log_mean
+        grow = dot(people, np.log1p(total / v))
+        kept = dot(n_purchases, np.log1p(v / total))
+        value = dot(n_x, _log_inverse_beta(p * xs, q)) - q * grow - p * kept - log_mean
         both = digamma(p * xs + q)
         inverse = 1 / (v + total)
         gradient = [
-            (n_x * xs) @ (both - digamma(p * xs)) - kept,
-            n_x @ (both - digamma(q)) - grow,
-            q / v * (n_total @ inverse) - p * (n_purchases @ inverse),
+            dot(n_x * xs, both - digamma(p * xs)) - kept,
+            dot(n_x, both - digamma(q)) - grow,
+            q / v * dot(n_total, inverse) - p * dot(n_purchases, inverse),
         ]
         return float(value), np.array(gradient, dtype=np.float64)
 
@@ -180,7 +181,7 @@ def fit(
             f"{rows.n_people:,.0f} customers with {rows.n_distinct} distinct value "
             "of their purchases: their differences cannot be estimated"
         )
-    scale = float(totals @ rows.counts) / float(n_purchases @ rows.counts)
+    scale = dot(totals, rows.counts) / dot(n_purchases, rows.counts)
     found = maximise(
         log_likelihood,
         Rows((n_purchases, totals / scale), rows.counts),

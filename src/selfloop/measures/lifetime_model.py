@@ -260,6 +260,29 @@ class LifetimeModel:
         >>> int(table.count().to_pandas()) == model.n_people
         True
         """
+        people = self.attach(
+            buyers(self.events), horizon_days, discount_rate=discount_rate
+        )
+        return people.select(*schema.names("lifetime_people"))
+
+    def attach(
+        self, people: ir.Table, horizon_days: float, *, discount_rate: float
+    ) -> ir.Table:
+        """Add what is expected of them to rows of `Events.core`.
+
+        Parameters
+        ----------
+        people : ibis table
+            Rows of `Events.core` of these events, buyers or not.
+        horizon_days, discount_rate : float
+            As in `predict`.
+
+        Returns
+        -------
+        ibis table
+            The same rows with p_alive, expected_purchases, expected_order_value and
+            expected_value; missing for people who never bought.
+        """
         flow = self._flow(self.params.values(), _steps(horizon_days, discount_rate))
         found = {
             "n_purchases": self.triples.n_purchases.astype(np.int32),
@@ -270,12 +293,13 @@ class LifetimeModel:
             "discounted": flow.discounted,
         }
         table = self.events.engine.upload(pa.table(found), "lifetime")
-        people = buyers(self.events).join(table, KEYS)
+        people = people.left_join(table, KEYS)
+        people = people.drop(*(f"{key}_right" for key in KEYS))
         order_value = self._order_value(people)
         return people.mutate(
             expected_order_value=order_value,
             expected_value=order_value * people.discounted,
-        ).select(*schema.names("lifetime_people"))
+        ).drop("discounted")
 
     def expected_new_customer(
         self, horizon_days: float = 365.0, *, discount_rate: float = 0.0

@@ -134,9 +134,12 @@ def value_table(
     ibis table
         Columns of `schema.CUSTOMER_VALUE`.
     """
-    rows = _everybody(events)
-    rows = _with_expected(rows, model, horizon_days, discount_rate)
-    rows = _with_social(rows, events, rule)
+    core = _everybody(events)
+    if model is None:
+        core = core.mutate(**{name: ibis.null("float64") for name in _EXPECTED})
+    else:
+        core = model.attach(core, horizon_days, discount_rate=discount_rate)
+    rows = _with_social(_with_referrals(core, events), events, rule)
     rows = rows.mutate(
         lifetime_value=rows.revenue + rows.expected_value,
         total_value=rows.revenue - rows.given_value + rows.social_value,
@@ -157,33 +160,27 @@ def _fitted(events: Events) -> LifetimeModel | None:
 def _everybody(events: Events) -> ir.Table:
     """Select buyers, people with any order, and the referral network."""
     core = events.core
-    known = "referrals" in events.has
     in_network = core.referrer_no.notnull() | (core.n_invited > 0)
-    rows = core.filter((core.n_purchases > 0) | (core.revenue != 0) | in_network)
+    return core.filter((core.n_purchases > 0) | (core.revenue != 0) | in_network)
+
+
+def _with_referrals(core: ir.Table, events: Events) -> ir.Table:
+    """Name the columns as they are shown; referrals are missing when not given."""
+    known = "referrals" in events.has
     hidden = ibis.null("int64")
-    return rows.select(
+    return core.select(
         "person_no",
         "person_id",
         "source",
         "channel",
         "generation",
         "n_purchases",
+        *_EXPECTED,
         first_order_at="first_at",
-        revenue=rows.revenue.cast("float64"),
-        n_invited=rows.n_invited.cast("int64") if known else hidden,
-        n_referred=rows.n_referred.cast("int64") if known else hidden,
+        revenue=core.revenue.cast("float64"),
+        n_invited=core.n_invited.cast("int64") if known else hidden,
+        n_referred=core.n_referred.cast("int64") if known else hidden,
     )
-
-
-def _with_expected(
-    rows: ir.Table, model: LifetimeModel | None, horizon_days: float, rate: float
-) -> ir.Table:
-    """Add what the model expects; missing without a model."""
-    if model is None:
-        return rows.mutate(**{name: ibis.null("float64") for name in _EXPECTED})
-    expected = model.predict(horizon_days, discount_rate=rate)
-    expected = expected.select("person_id", *_EXPECTED)
-    return rows.left_join(expected, "person_id").drop("person_id_right")
 
 
 def _with_social(rows: ir.Table, events: Events, rule: LedgerRule) -> ir.Table:
