@@ -152,6 +152,8 @@ def notes_of(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, st
                 "because nothing says that they are errors"
             )
             notes.append(("SL150", name, text))
+    if "visits" in typed:
+        notes += _unseen_buyers(core)
     if "referrals" in typed:
         silent = core.filter((core.n_invited > 0) & (core.n_purchases == 0))
         n = int(silent.count().to_pandas())
@@ -159,6 +161,25 @@ def notes_of(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, st
             text = f"{n:,} referrers never bought; they are people with zero spend"
             notes.append(("SL210", "referrals", text))
     return notes
+
+
+def _unseen_buyers(core: ir.Table) -> list[tuple[str, str, str]]:
+    """Say how many buyers were not seen before they bought."""
+    bought = core.filter(core.first_at.notnull())
+    before = bought.visited_at.date() <= bought.first_at.date()
+    seen = before.fill_null(ibis.literal(value=False))
+    line = (
+        bought.aggregate(n=bought.count(), n_seen=seen.sum()).to_pyarrow().to_pylist()
+    )
+    n, n_unseen = line[0]["n"], line[0]["n"] - (line[0]["n_seen"] or 0)
+    if not n_unseen:
+        return []
+    text = (
+        f"{n_unseen:,} of {n:,} buyers have no visit up to the day of their first "
+        "purchase; they count as people who bought on the day they came, which makes "
+        "conversion look higher than it is"
+    )
+    return [("SL152", "visits", text)]
 
 
 def _exact_copies(table: Typed) -> int:

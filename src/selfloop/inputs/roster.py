@@ -71,6 +71,7 @@ def roster(
         "person_id",
         arrived_day=day_number(people.arrived_at),
         arrived_at="arrived_at",
+        visited_at="visit_seen_at",
         source=source,
         channel="channel",
         referrer_no="referrer_no",
