@@ -2,8 +2,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from selfloop.inputs.currency import currency_of, currency_problems
+from selfloop.core.settings import Rules
+from selfloop.inputs.currency import comma_decimals, currency_of, currency_problems
 from selfloop.inputs.engine import connect
+from selfloop.inputs.read import Raw
+from selfloop.inputs.validate import Reading, count_codes, typed_table
 
 COLUMNS = {"amount": "amount", "currency": "currency"}
 
@@ -59,3 +62,25 @@ def test_signs_in_the_unit_price_count_too(engine):
     columns = {"quantity": "quantity", "unit_price": "price"}
     (problem,) = currency_problems(table, columns)
     assert "currency signs in 'price': $ (1 rows), £ (1 rows)" in problem.found
+
+
+def typed(engine, *amounts):
+    table = orders(engine, customer_id="a", ordered_at="2026-01-01", amount=amounts)
+    columns = {name: name for name in table.columns}
+    reading = Reading(Rules(), None, None, None)
+    return typed_table("orders", Raw(table, "test"), columns, reading, engine)
+
+
+def test_comma_decimals_beside_point_thousands_stop_the_reading(engine):
+    """Setting 12,50 aside would leave 1.234 to be read as 1.234."""
+    table = typed(engine, "12,50", "1.234", "5")
+    (problem,) = comma_decimals(table, count_codes(table))
+    assert problem.code == "SL123"
+    assert "1 values of 'amount'" in problem.found
+    assert problem.n_rows == 1
+
+
+@pytest.mark.parametrize("values", [["12,50", "5"], ["1.234", "5"], ["x", "1.234"]])
+def test_one_kind_alone_is_no_reason_to_stop(engine, values):
+    table = typed(engine, *values)
+    assert comma_decimals(table, count_codes(table)) == []

@@ -21,7 +21,6 @@ from selfloop.inputs.validate import (
     Reading,
     audit_rows,
     bad_rows,
-    comma_decimals,
     count_codes,
     examples,
     typed_table,
@@ -90,7 +89,7 @@ def test_every_row_of_referrals_has_one_code():
     rows = [
         ("a", "b", D), ("a", "", D), ("", "b", D), (None, None, D), ("a", "a", D),
         ("a", " a ", D), ("a", "b", "x"), ("", "b", "x"), ("a", "c", "2026-03-01"),
-        ("a", "A", D), ("a", "a", "2026-03-01"), (None, "", "2026-03-01"),
+        ("a", "A", D),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
     found = outcome(typed("referrals", frame, end=date(2026, 2, 1)))
@@ -100,7 +99,7 @@ def test_every_row_of_referrals_has_one_code():
         "SL201": 2,  # no referrer
         "SL202": 2,
         "SL111": 1,
-        "SL121": 3,  # outside, whatever else they are
+        "SL121": 1,
     }
 
 
@@ -248,21 +247,6 @@ def test_examples_of_lists_do_not_break():
     assert example.startswith("row 1: [1")
 
 
-def test_comma_decimals_beside_point_thousands_stop_the_reading():
-    """Setting 12,50 aside would leave 1.234 to be read as 1.234."""
-    table = orders(("a", D, "12,50"), ("a", D, "1.234"), ("a", D, "5"))
-    (problem,) = comma_decimals(table, count_codes(table))
-    assert problem.code == "SL123"
-    assert "1 values of 'amount'" in problem.found
-    assert problem.n_rows == 1
-
-
-@pytest.mark.parametrize("values", [["12,50", "5"], ["1.234", "5"], ["x", "1.234"]])
-def test_one_kind_alone_is_no_reason_to_stop(values):
-    table = orders(*[("a", D, value) for value in values])
-    assert comma_decimals(table, count_codes(table)) == []
-
-
 # The audit as a table
 
 
@@ -329,14 +313,14 @@ def code_of(row, end):
         D: date(2026, 1, 1), "2026/2/3 10:00": date(2026, 2, 3),
         "2026-01-02T03:04:05Z": date(2026, 1, 2), "2026-06-01": date(2026, 6, 1),
     }  # fmt: skip
-    if end is not None and days.get(when, end) > end:
-        return "SL121"
     if when not in days:
         return "SL111"
     if amount == "inf":
         return "SL113"
     if amount in ("", None, "x", "12,50", "NaN"):
         return "SL112"
+    if end is not None and days[when] > end:
+        return "SL121"
     return "SL120" if who in ("", None, " ", "NULL") else USED
 
 

@@ -236,7 +236,7 @@ REPRODUCTION = (
     Column("r_low", "float", "lower end of the robust interval"),
     Column("r_high", "float", "upper end of the robust interval"),
     Column("k_naive", "float", "referrals / buyers, biased low on young data"),
-    Column("reason", "text", "why R is missing or a lower bound; empty otherwise"),
+    Column("reason", "text", "why R is missing; empty when it is known"),
 )
 
 REPRODUCTION_CURVE = (

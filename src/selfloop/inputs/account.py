@@ -66,25 +66,40 @@ def guest_months(orders: ir.Table) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        month, revenue, n_orders.
+        month, revenue.
     """
     rows = orders.filter(orders.customer_id.isnull())
     month = rows.ordered_at.strftime("%Y-%m")
-    orders_of_month = (
-        rows.order_id.nunique() if "order_id" in rows.columns else rows.count()
-    )
-    grouped = rows.group_by(month=month).aggregate(
-        revenue=rows.amount.sum(), n_orders=orders_of_month
-    )
+    grouped = rows.group_by(month=month).aggregate(revenue=rows.amount.sum())
     frame: pd.DataFrame = grouped.order_by("month").to_pandas()
     return frame
+
+
+def guest_orders(orders: ir.Table) -> int:
+    """Count the orders of guests; a row without an order id is one order.
+
+    Parameters
+    ----------
+    orders : ibis table
+        Used rows of orders, guests included.
+
+    Returns
+    -------
+    int
+    """
+    rows = orders.filter(orders.customer_id.isnull())
+    if "order_id" not in rows.columns:
+        return int(rows.count().to_pyarrow().as_py())
+    named, nameless = rows.order_id.nunique(), rows.order_id.isnull().sum()
+    line = rows.aggregate(named=named, nameless=nameless).to_pyarrow().to_pylist()[0]
+    return int(line["named"] or 0) + int(line["nameless"] or 0)
 
 
 def totals_of(
     counts: Counts,
     core: ir.Table,
     stats: ir.Table,
-    guests: pd.DataFrame,
+    n_guest_orders: int,
     signs: pd.DataFrame,
 ) -> dict[str, Any]:
     """Add up the whole: rows, orders, people, money.
@@ -95,8 +110,10 @@ def totals_of(
         Order rows by code.
     core, stats : ibis table
         People, and their purchases.
-    guests, signs : DataFrame
-        Results of `guest_months` and of `baskets.order_signs`.
+    n_guest_orders : int
+        Result of `guest_orders`.
+    signs : DataFrame
+        Result of `baskets.order_signs`.
 
     Returns
     -------
@@ -122,7 +139,7 @@ def totals_of(
     totals["n_order_rows"] = counts.n_rows(USED, "SL120")
     totals["revenue"] = sum(used.get(c, 0) or 0 for c in (USED, "SL120"))
     totals["revenue_guests"] = used.get("SL120", 0) or 0
-    totals["n_orders_guests"] = int(guests["n_orders"].sum())
+    totals["n_orders_guests"] = n_guest_orders
     known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
     totals["n_orders"] = known + totals["n_orders_guests"]
     return {k: int(v) if k.startswith("n_") else Decimal(v) for k, v in totals.items()}

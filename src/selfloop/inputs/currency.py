@@ -1,11 +1,17 @@
-"""One currency per analysis: what the orders say of it, in words and in signs."""
+"""How amounts are written: one currency, and one meaning of comma and point."""
 
 from collections.abc import Mapping
 
 import ibis.expr.types as ir
 
 from selfloop.core.errors import Problem
-from selfloop.inputs.typed import as_text, currency_sign
+from selfloop.inputs.typed import (
+    as_text,
+    currency_sign,
+    has_comma_decimals,
+    has_point_thousands,
+)
+from selfloop.inputs.validate import Counts, Typed
 
 
 def currency_of(orders: ir.Table, columns: Mapping[str, str]) -> str | None:
@@ -63,6 +69,44 @@ def currency_problems(orders: ir.Table, columns: Mapping[str, str]) -> list[Prob
         for what, counted in found.items()
         if len(counted) > 1
     ]
+
+
+def comma_decimals(typed: Typed, counts: Counts) -> list[Problem]:
+    """Say that amounts are written with a comma for decimals, all of them unclear.
+
+    Next to ``12,50`` the amount ``1.234`` means 1234, but it can be read as 1.234: such
+    rows must not be left when only the first kind is set aside.
+
+    Returns
+    -------
+    list of Problem
+        SL123 when both kinds occur; else empty.
+    """
+    if not counts.n_rows("SL112"):
+        return []
+    table, problems = typed.raw.table, []
+    for role in ("amount", "unit_price", "quantity", "spend"):
+        column = typed.columns.get(role)
+        if column is None or not table[column].type().is_string():
+            continue
+        seen = table.aggregate(
+            n_commas=has_comma_decimals(table[column]).sum(),
+            n_points=has_point_thousands(table[column]).sum(),
+        )
+        n_commas, n_points = seen.to_pandas().fillna(0).iloc[0].astype(int)
+        if n_commas and n_points:
+            problems.append(
+                Problem(
+                    "SL123",
+                    typed.name,
+                    f"{n_commas:,} values of '{column}' have a comma before the "
+                    f"decimals, like 12,50; {n_points:,} others are like 1.234, which "
+                    "could then mean 1234",
+                    "write all of them with a point before the decimals: 1234.50",
+                    n_rows=int(n_commas),
+                )
+            )
+    return problems
 
 
 def _counted(names: ir.StringValue) -> list[tuple[str, int]]:

@@ -25,7 +25,13 @@ from selfloop.core.settings import (
     check_choice,
 )
 from selfloop.inputs import baskets as bk
-from selfloop.inputs.account import audit_of, guest_months, notes_of, totals_of
+from selfloop.inputs.account import (
+    audit_of,
+    guest_months,
+    guest_orders,
+    notes_of,
+    totals_of,
+)
 from selfloop.inputs.columns import ColumnMap
 from selfloop.inputs.currency import currency_of
 from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT, Engine, connect, failure
@@ -162,6 +168,7 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
     on_bad_rows: OnBadRows = "raise",
     attribution: Attribution = "first",
     attribution_window_days: int = 90,
+    half_life_days: float = 7.0,
     purchase: Purchase = "day",
     zero_orders: ZeroOrders = "ignore",
     paid_channels: Sequence[str] = DEFAULT_PAID_CHANNELS,
@@ -197,6 +204,8 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         Which referrer counts when there are several.
     attribution_window_days : int
         A referral older than this at the first order does not explain it.
+    half_life_days : float
+        With ``time_decay``, a referral this much older has half the weight.
     purchase : {"day", "order"}
         A purchase is a customer-day with net amount > 0, or such an order.
     zero_orders : {"ignore", "count"}
@@ -245,6 +254,7 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         zero_orders=zero_orders,
         attribution=attribution,
         attribution_window_days=attribution_window_days,
+        half_life_days=half_life_days,
         paid_channels=_names(paid_channels),
     )
     given = {"orders": orders, "referrals": referrals, "visits": visits, "spend": spend}
@@ -318,17 +328,19 @@ def _assemble(
     if "referrals" in typed:
         say("which referral counts")
         used = typed["referrals"].used
-        links = resolve(used, stats, rules=rules, engine=engine)
+        links = resolve(
+            used, stats, alone=_unreferred(typed, end), rules=rules, engine=engine
+        )
     say("one row per person")
-    ids = name_people(_named(typed), engine)
+    ids = name_people(_named(typed, end), engine)
     visits = _visits(typed, channels)
     core = roster(ids, stats, visits, links, channels=channels, rules=rules)
     core = engine.keep(core, "people")
     engine.drop(ids)
     audit = audit_of(typed, counts, links)
-    guests = guest_months(typed["orders"].used)
     notes = notes + notes_of(typed, core)
-    totals = totals_of(counts["orders"], core, stats, guests, signs)
+    n_guest_orders = guest_orders(typed["orders"].used)
+    totals = totals_of(counts["orders"], core, stats, n_guest_orders, signs)
     engine.drop(stats)
     return Events(
         rules=rules,
@@ -345,20 +357,27 @@ def _assemble(
         core=core,
         baskets=rows,
         links=links.table if links else None,
-        guest_months=guests,
+        guest_months=guest_months(typed["orders"].used),
         set_aside={name: table.rows for name, table in typed.items()},
     )
 
 
-def _named(typed: dict[str, Typed]) -> list[ir.StringColumn]:
+def _named(typed: dict[str, Typed], end: date) -> list[ir.StringColumn]:
     """List the columns of ids: everybody in a row that can be read."""
     columns = [typed["orders"].used.customer_id]
     if "referrals" in typed:
         used = typed["referrals"].used
-        columns += [used.referrer_id, used.referee_id]
+        alone = _unreferred(typed, end)
+        columns += [used.referrer_id, used.referee_id, alone.referee_id]
     if "visits" in typed:
         columns.append(typed["visits"].used.visitor_id)
     return columns
+
+
+def _unreferred(typed: dict[str, Typed], end: date) -> ir.Table:
+    """Select people of a table of customers whom nobody referred."""
+    rows = typed["referrals"].rows
+    return rows.filter((rows.code == "SL201") & (rows.referred_at.date() <= end))
 
 
 def _channels(typed: dict[str, Typed]) -> ir.Table:

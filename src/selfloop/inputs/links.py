@@ -45,7 +45,12 @@ class Links:
 
 
 def resolve(
-    referrals: ir.Table, stats: ir.Table, *, rules: Rules, engine: Engine
+    referrals: ir.Table,
+    stats: ir.Table,
+    *,
+    alone: ir.Table,
+    rules: Rules,
+    engine: Engine,
 ) -> Links:
     """Apply the rules of `Rules.attribution` to readable referral rows.
 
@@ -55,6 +60,8 @@ def resolve(
         Used rows: referrer_id, referee_id, referred_at.
     stats : ibis table
         person_no, first_day: first purchases.
+    alone : ibis table
+        Rows that name a person (referee_id, referred_at) whom nobody referred.
     rules : Rules
         Attribution and its window.
     engine : Engine
@@ -105,7 +112,7 @@ def resolve(
     return Links(
         table=engine.upload(table, "links"),
         forest=engine.upload(_forest(edges), "forest"),
-        reach=engine.keep(_first_seen(pairs), "referral_seen"),
+        reach=engine.keep(_first_seen(pairs, alone), "referral_seen"),
         outcomes={code: n for code, n in outcomes.items() if n},
         examples=examples,
         n_links=len(edges),
@@ -214,9 +221,12 @@ def _forest(edges: pd.DataFrame) -> pa.Table:
     )
 
 
-def _first_seen(pairs: ir.Table) -> ir.Table:
-    """Find the first time each person is named in a referral."""
-    both = pairs.select(person_no="referrer_no", at="at").union(
-        pairs.select(person_no="referee_no", at="at")
-    )
-    return both.group_by("person_no").aggregate(seen_at=both.at.min())
+def _first_seen(pairs: ir.Table, alone: ir.Table) -> ir.Table:
+    """Find the first time each person is named in the table of referrals."""
+    parts = [
+        pairs.select(person_no="referrer_no", at="at"),
+        pairs.select(person_no="referee_no", at="at"),
+        alone.select(person_no=person_key(alone.referee_id), at="referred_at"),
+    ]
+    every = ibis.union(*parts)
+    return every.group_by("person_no").aggregate(seen_at=every.at.min())

@@ -7,7 +7,7 @@ from selfloop.core import schema
 from selfloop.core.errors import DataError, FileError, Problem
 from selfloop.core.settings import OnBadRows, Progress, Rules, check_choice
 from selfloop.inputs.columns import ColumnMap, check_map, match_columns
-from selfloop.inputs.currency import currency_problems
+from selfloop.inputs.currency import comma_decimals, currency_problems
 from selfloop.inputs.engine import Engine
 from selfloop.inputs.read import Raw, read_table
 from selfloop.inputs.typed import check_date_format, time_notation
@@ -17,7 +17,6 @@ from selfloop.inputs.validate import (
     Reading,
     Typed,
     bad_rows,
-    comma_decimals,
     typed_table,
 )
 

@@ -21,8 +21,6 @@ from selfloop.inputs.typed import (
     as_product,
     as_text,
     as_time,
-    has_comma_decimals,
-    has_point_thousands,
     is_infinite,
     is_untidy,
 )
@@ -218,9 +216,6 @@ def _code(name: str, typed: ir.Table, end: date | None) -> ir.StringValue:
     """Express the one code of each row, the most basic problem first."""
     time_role = next(r.name for r in INPUT_ROLES[name] if r.kind == "time")
     branches: list[tuple[ir.BooleanValue, str]] = []
-    if end is not None:
-        # First of all: what comes after the end is outside, whatever else it is.
-        branches.append((typed[time_role].date() > ibis.literal(end), "SL121"))
     if name == "referrals":
         no_referrer = typed["referrer_id"].isnull()
         branches.append((typed["referee_id"].isnull(), "SL110"))
@@ -236,6 +231,8 @@ def _code(name: str, typed: ir.Table, end: date | None) -> ir.StringValue:
         branches.append((typed["spend"] < 0, "SL116"))
     if name == "referrals":
         branches.append((typed["referrer_id"] == typed["referee_id"], "SL202"))
+    if end is not None:
+        branches.append((typed[time_role].date() > ibis.literal(end), "SL121"))
     return ibis.cases(*branches, else_=USED)
 
 
@@ -259,8 +256,10 @@ class Counts:
         return int(frame["n_rows"].sum())
 
     def day(self, which: str) -> date | None:
-        """First or last day of the used rows."""
-        used = self.by_code[self.by_code["code"].isin([USED, "SL120"])][which].dropna()
+        """First or last day on which the rows say that something happened."""
+        # Somebody whom nobody referred came on that day all the same.
+        happened = self.by_code["code"].isin([USED, "SL120", "SL201"])
+        used = self.by_code[happened][which].dropna()
         if used.empty:
             return None
         moment = used.min() if which == "first_at" else used.max()
@@ -343,44 +342,6 @@ def bad_rows(typed: Typed, counts: Counts) -> list[Problem]:
                     "--on-bad-rows quarantine",
                     examples(typed, code),
                     n,
-                )
-            )
-    return problems
-
-
-def comma_decimals(typed: Typed, counts: Counts) -> list[Problem]:
-    """Say that amounts are written with a comma for decimals, all of them unclear.
-
-    Next to ``12,50`` the amount ``1.234`` means 1234, but it can be read as 1.234: such
-    rows must not be left when only the first kind is set aside.
-
-    Returns
-    -------
-    list of Problem
-        SL123 when both kinds occur; else empty.
-    """
-    if not counts.n_rows("SL112"):
-        return []
-    table, problems = typed.raw.table, []
-    for role in ("amount", "unit_price", "quantity", "spend"):
-        column = typed.columns.get(role)
-        if column is None or not table[column].type().is_string():
-            continue
-        seen = table.aggregate(
-            n_commas=has_comma_decimals(table[column]).sum(),
-            n_points=has_point_thousands(table[column]).sum(),
-        )
-        n_commas, n_points = seen.to_pandas().fillna(0).iloc[0].astype(int)
-        if n_commas and n_points:
-            problems.append(
-                Problem(
-                    "SL123",
-                    typed.name,
-                    f"{n_commas:,} values of '{column}' have a comma before the "
-                    f"decimals, like 12,50; {n_points:,} others are like 1.234, which "
-                    "could then mean 1234",
-                    "write all of them with a point before the decimals: 1234.50",
-                    n_rows=int(n_commas),
                 )
             )
     return problems

@@ -49,8 +49,9 @@ def customer_value(
     Returns
     -------
     ibis table
-        Columns of `schema.CUSTOMER_VALUE`; one row per buyer and per person of the
-        referral network. Without referrals the social columns are missing.
+        Columns of `schema.CUSTOMER_VALUE`; one row per person with any order and per
+        person of the referral network. Without referrals the social columns are
+        missing.
 
     Raises
     ------

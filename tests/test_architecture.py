@@ -1,0 +1,290 @@
+"""The rules of the folder, checked on the source itself."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import selfloop as sl
+from selfloop.core import schema
+from selfloop.measures.social import value_table
+
+SRC = Path(sl.__file__).parent
+FILES = sorted(SRC.rglob("*.py"))
+MAX_LINES = 400
+MAX_BODY = 60
+"""Lines of a function beside its docstring: what fits a screen."""
+
+LONGER = {
+    "core/display.py": "one way to show a table, as text and as HTML",
+    "kernels/bg_nbd.py": "one model: likelihood, gradient, predictions, with formulas",
+    "kernels/fitting.py": "one optimiser and its standard errors, with formulas",
+    "kernels/forest.py": "one structure; most lines are definitions and examples",
+    "kernels/network.py": "one structure; most lines are definitions and examples",
+    "kernels/survival.py": "two estimators of one kind, with formulas and sources",
+    "measures/lifetime_model.py": "one result with what it can predict",
+    "outputs/report/charts.py": "the drawings of one page",
+}
+"""Modules that may pass the limit, and why."""
+
+LATE = {"matplotlib", "jinja2", "rich", "networkx", "scipy", "pandas", "ibis", "numpy"}
+"""Packages that ``import selfloop`` must not load."""
+
+PUBLIC = [name for name in sl.__all__ if not name.startswith("__")]
+CALLS = [name for name in PUBLIC if inspect.isfunction(getattr(sl, name))]
+
+
+def name_of(path):
+    return path.relative_to(SRC).as_posix()
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions_of(tree):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+# Modules and functions
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_modules_say_what_they_are_for_and_are_short(path):
+    assert ast.get_docstring(tree_of(path)), "no docstring"
+    n_lines = path.read_text(encoding="utf-8").count("\n")
+    assert n_lines <= MAX_LINES or name_of(path) in LONGER, f"{n_lines} lines"
+
+
+def test_no_exception_is_kept_longer_than_needed():
+    for name, reason in LONGER.items():
+        assert reason
+        assert (SRC / name).read_text(encoding="utf-8").count("\n") > MAX_LINES, name
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_functions_are_documented_and_fit_a_screen(path):
+    for node in functions_of(tree_of(path)):
+        text = ast.get_docstring(node, clean=False)
+        is_inner = node.name.startswith("__") and node.name != "__init__"
+        assert text or is_inner, f"{node.name} has no docstring"
+        n_lines = node.end_lineno - node.lineno - (text or "").count("\n")
+        assert n_lines < MAX_BODY, f"{node.name}: {n_lines} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_is_caught_whole_and_nothing_is_left_open(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno} catches everything"
+            names = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)}
+            assert not names & {"Exception", "BaseException"}, node.lineno
+            body = [n for n in node.body if not isinstance(n, ast.Pass)]
+            assert body, f"line {node.lineno} swallows an error"
+        if isinstance(node, ast.Raise):
+            names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            assert "NotImplementedError" not in names, node.lineno
+
+
+# Imports
+
+
+def imported_by(statement):
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return {module.split(".")[0] for module in done.stdout.split()}
+
+
+def test_import_is_light():
+    assert not LATE & imported_by("import selfloop")
+
+
+def test_reading_needs_no_plots_and_no_terminal():
+    loaded = imported_by("import selfloop; selfloop.read_events")
+    assert not {"matplotlib", "jinja2", "rich", "click"} & loaded
+
+
+def test_every_module_can_be_imported_alone():
+    """A cycle would show in one order of imports and hide in another."""
+    modules = [
+        "selfloop." + name_of(path).removesuffix(".py").replace("/", ".")
+        for path in FILES
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+    code = (
+        "import importlib, sys\n"
+        "before = set(sys.modules)\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    for other in [m for m in sys.modules if m.startswith('selfloop')]:\n"
+        "        del sys.modules[other]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# Public names
+
+
+def test_public_names_are_listed_once_and_typed():
+    tree = tree_of(SRC / "__init__.py")
+    typed = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.ImportFrom)
+        for alias in inner.names
+    }
+    assert typed == set(PUBLIC)
+    assert len(set(sl.__all__)) == len(sl.__all__)
+    assert set(PUBLIC) <= set(dir(sl))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
+        _ = sl.no_such_name
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name):
+    text = getattr(sl, name).__doc__
+    assert text
+    first = text.strip().splitlines()[0]
+    assert first.endswith((".", "?")), first
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_public_calls_have_numpydoc_sections(name):
+    text = inspect.getdoc(getattr(sl, name))
+    for section in ("Parameters", "Returns", "Examples"):
+        assert f"\n{section}\n{'-' * len(section)}\n" in text, section
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_public_calls_take_two_positional_arguments_and_no_switches(name):
+    parameters = inspect.signature(getattr(sl, name)).parameters.values()
+    positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    assert len(positional) <= 2, positional
+    switches = [p.name for p in parameters if isinstance(p.default, bool)]
+    assert not switches, f"a switch means two functions: {switches}"
+    assert all(p.annotation is not p.empty for p in parameters)
+
+
+# Tables: exactly the declared columns
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Everything a shop gives, by name of its table."""
+    shop = sl.simulate(2_000, seed=7)
+    events = sl.read_events(
+        shop.orders, shop.referrals, visits=shop.visits, spend=shop.spend
+    )
+    funnel, loop = sl.funnel(events), sl.self_loop(events)
+    network, model = sl.referral_network(events), sl.fit_lifetime(events)
+    return {
+        "audit": events.audit,
+        "people": sl.people(events),
+        "funnel_stages": funnel.stages,
+        "funnel_windows": funnel.windows,
+        "cohorts": sl.cohorts(events).table,
+        "lifetime_people": model.predict(),
+        "generations": network.generations,
+        "trees": network.trees,
+        "network_people": network.people,
+        "customer_value": sl.customer_value(events, model=model),
+        "loop_months": loop.months,
+        "reproduction": loop.reproduction,
+        "reproduction_curve": loop.curve,
+    }
+
+
+@pytest.fixture(scope="module")
+def bare_tables():
+    """The same of a shop of one order, without any other table."""
+    orders = pd.DataFrame({"customer_id": ["a"], "date": ["2026-01-01"], "amount": [1]})
+    events = sl.read_events(orders)
+    funnel, loop = sl.funnel(events), sl.self_loop(events)
+    return {
+        "audit": events.audit,
+        "people": sl.people(events),
+        "funnel_stages": funnel.stages,
+        "funnel_windows": funnel.windows,
+        "cohorts": sl.cohorts(events).table,
+        "customer_value": value_table(
+            events, None, rule="halving", horizon_days=365, discount_rate=0.0
+        ),
+        "loop_months": loop.months,
+        "reproduction": loop.reproduction,
+        "reproduction_curve": loop.curve,
+    }
+
+
+def frame_of(table):
+    return table if isinstance(table, pd.DataFrame) else table.to_pandas()
+
+
+def test_every_declared_table_is_looked_at(tables):
+    assert set(tables) == set(schema.TABLES)
+
+
+@pytest.mark.parametrize("name", list(schema.TABLES))
+def test_tables_have_exactly_their_columns(tables, name):
+    assert list(frame_of(tables[name]).columns) == schema.names(name)
+
+
+@pytest.mark.parametrize("name", list(schema.TABLES))
+def test_tables_of_a_bare_shop_have_the_same_columns(bare_tables, name):
+    if name in ("lifetime_people", "generations", "trees", "network_people"):
+        assert name not in bare_tables  # these need more than one order
+    else:
+        assert list(frame_of(bare_tables[name]).columns) == schema.names(name)
+
+
+IS_KIND = {
+    "int": pd.api.types.is_integer_dtype,
+    "share": pd.api.types.is_float_dtype,
+    "float": pd.api.types.is_float_dtype,
+    "time": pd.api.types.is_datetime64_any_dtype,
+    "days": pd.api.types.is_numeric_dtype,
+}
+
+
+@pytest.mark.parametrize("name", list(schema.TABLES))
+def test_columns_hold_what_they_are_declared_to_hold(tables, name):
+    frame = frame_of(tables[name])
+    for column in schema.TABLES[name]:
+        values = frame[column.name].dropna()
+        check = IS_KIND.get(column.kind)
+        if check is not None and len(values):
+            assert check(values.convert_dtypes()) or check(values), column
+        if column.kind == "share" and len(values):
+            assert values.between(0, 1).all(), column
+        if column.name.startswith("n_"):
+            assert (values >= 0).all(), column
+
+
+def test_declared_columns_are_named_after_what_they_hold():
+    for name, columns in schema.TABLES.items():
+        names = [column.name for column in columns]
+        assert len(set(names)) == len(names), name
+        for column in columns:
+            assert column.meaning, column
+            if column.name.startswith("n_"):
+                assert column.kind == "int", column
+            if column.name.startswith("share_"):
+                assert column.kind == "share", column
+            if column.name.endswith("_at"):
+                assert column.kind == "time", column
+            if column.name.endswith("_days"):
+                assert column.kind == "days", column
+            if column.name.endswith("_value"):
+                assert column.kind == "money", column
