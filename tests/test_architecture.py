@@ -47,8 +47,12 @@ def tree_of(path):
 
 
 def functions_of(tree):
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    """List functions and methods; not what is defined inside a function."""
+    places = [
+        tree,
+        *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)),
+    ]
+    return [n for place in places for n in place.body if isinstance(n, ast.FunctionDef)]
 
 
 # Modules and functions
@@ -71,8 +75,8 @@ def test_no_exception_is_kept_longer_than_needed():
 def test_functions_are_documented_and_fit_a_screen(path):
     for node in functions_of(tree_of(path)):
         text = ast.get_docstring(node, clean=False)
-        is_inner = node.name.startswith("__") and node.name != "__init__"
-        assert text or is_inner, f"{node.name} has no docstring"
+        is_special = node.name.startswith("__") and node.name.endswith("__")
+        assert text or is_special, f"{node.name} has no docstring"
         n_lines = node.end_lineno - node.lineno - (text or "").count("\n")
         assert n_lines < MAX_BODY, f"{node.name}: {n_lines} lines"
 
@@ -108,7 +112,7 @@ def test_import_is_light():
 
 def test_reading_needs_no_plots_and_no_terminal():
     loaded = imported_by("import selfloop; selfloop.read_events")
-    assert not {"matplotlib", "jinja2", "rich", "click"} & loaded
+    assert not {"matplotlib", "jinja2", "click", "networkx"} & loaded
 
 
 def test_every_module_can_be_imported_alone():

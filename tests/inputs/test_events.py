@@ -448,7 +448,8 @@ def test_mixed_zones_are_converted_and_noted():
             1,
             5,
         ),
-        ("no referrers", (orders(("a", D, 5)), referrals((None, "b", D))), 1, 1, 5),
+        # b came, although nobody brought them: a person all the same.
+        ("no referrers", (orders(("a", D, 5)), referrals((None, "b", D))), 2, 1, 5),
         (
             "a ring",
             (orders(("a", D, 5)), referrals(("a", "b", D), ("b", "a", D))),

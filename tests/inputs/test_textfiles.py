@@ -51,12 +51,12 @@ def as_nobody():
         ("a.CSV", HEADER, "csv"),
         ("a.txt", HEADER, "csv"),
         ("a.tsv", HEADER, "tsv"),
-        ("a.csv.gz", gzip.compress(HEADER.encode()), "csv"),
-        ("a.CSV.GZ", gzip.compress(HEADER.encode()), "csv"),
+        ("a.csv.gz", gzip.compress(HEADER.encode(), mtime=0), "csv"),
+        ("a.CSV.GZ", gzip.compress(HEADER.encode(), mtime=0), "csv"),
         ("a.parquet", b"PAR1....", "parquet"),
         ("a.pq", b"PAR1....", "parquet"),
         ("a.jsonl", "{}\n", "jsonl"),
-        ("a.ndjson.gz", gzip.compress(b"{}"), "jsonl"),
+        ("a.ndjson.gz", gzip.compress(b"{}", mtime=0), "jsonl"),
         ("2026.01.csv", HEADER, "csv"),
     ],
 )
@@ -68,7 +68,7 @@ def test_kind_of_a_file(write, name, content, kind):
     ("name", "content", "holds"),
     [
         ("a.csv", b"PAR1....", "Parquet"),
-        ("a.csv", gzip.compress(b"x"), "gzip"),
+        ("a.csv", gzip.compress(b"x", mtime=0), "gzip"),
         ("a.csv", b"PK\x03\x04....", "an Excel workbook or zip archive"),
         ("a.csv", b"\xd0\xcf\x11\xe0....", "an old Excel workbook"),
         ("a.csv", b"%PDF-1.4", "a PDF"),
@@ -167,7 +167,9 @@ def test_file_errors_survive_pickling(tmp_path):
 )
 def test_encodings_are_found(write, scratch, encoding, found, suffix):
     content = "客户ID,下单时间,金额\n张三,2026-01-01,1\n".encode(encoding)
-    path = write("a.csv" + suffix, gzip.compress(content) if suffix else content)
+    path = write(
+        "a.csv" + suffix, gzip.compress(content, mtime=0) if suffix else content
+    )
     file = as_utf8(path, "csv", "orders", scratch)
     assert file.encoding == found
     assert file.name == path.name
@@ -178,7 +180,7 @@ def test_encodings_are_found(write, scratch, encoding, found, suffix):
         assert file.path.read_text("utf-8").endswith("张三,2026-01-01,1\n")
         assert file.path.parent == scratch
         assert not file.zipped
-    assert path.read_bytes() == (gzip.compress(content) if suffix else content)
+    assert path.read_bytes() == (gzip.compress(content, mtime=0) if suffix else content)
 
 
 def test_utf16_big_endian(write, scratch):

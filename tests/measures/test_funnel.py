@@ -8,6 +8,7 @@ from scipy import stats
 from small_shops import orders, referrals, visits
 
 import selfloop as sl
+from selfloop.core import schema
 from selfloop.core.errors import SettingError
 from selfloop.kernels.intervals import wilson
 
@@ -458,6 +459,15 @@ def test_breakdowns_by_month_and_referrer(by_hand):
     by = sl.funnel(by_hand, "referrer_id").stages
     entered = by[by["stage"] == "conversion"].set_index("segment")["n_entered"]
     assert entered.to_dict() == {"(missing)": 6, "ann": 1}
+
+
+@pytest.mark.parametrize("by", schema.names("people"))
+def test_every_column_of_people_is_a_breakdown(by_hand, by):
+    stages = sl.funnel(by_hand, by, windows_days=()).stages
+    reached = stages.groupby("stage")["n_reached"].sum()
+    assert reached.to_dict() == {
+        "traffic": 7, "conversion": 4, "repurchase": 2, "referral": 1,
+    }  # fmt: skip
 
 
 def test_without_a_table_its_stage_is_missing_not_zero():

@@ -362,6 +362,11 @@ def test_a_model_is_fitted_when_none_is_given(simulated_events, model):
     pd.testing.assert_frame_equal(found, expected)
 
 
+def test_a_model_of_other_events_is_refused(model, untidy_events):
+    with pytest.raises(SettingError, match=r"fit_lifetime\(events\) of these events"):
+        sl.customer_value(untidy_events, model=model)
+
+
 def test_discounting_and_a_shorter_horizon_lower_what_is_expected(
     simulated_events, model
 ):

@@ -48,9 +48,9 @@ def resolve(
     referrals: ir.Table,
     stats: ir.Table,
     *,
-    alone: ir.Table,
     rules: Rules,
     engine: Engine,
+    alone: ir.Table | None = None,
 ) -> Links:
     """Apply the rules of `Rules.attribution` to readable referral rows.
 
@@ -60,12 +60,12 @@ def resolve(
         Used rows: referrer_id, referee_id, referred_at.
     stats : ibis table
         person_no, first_day: first purchases.
-    alone : ibis table
-        Rows that name a person (referee_id, referred_at) whom nobody referred.
     rules : Rules
         Attribution and its window.
     engine : Engine
         Where intermediate tables are kept.
+    alone : ibis table, optional
+        Rows that name a person (referee_id, referred_at) whom nobody referred.
 
     Returns
     -------
@@ -221,12 +221,14 @@ def _forest(edges: pd.DataFrame) -> pa.Table:
     )
 
 
-def _first_seen(pairs: ir.Table, alone: ir.Table) -> ir.Table:
+def _first_seen(pairs: ir.Table, alone: ir.Table | None) -> ir.Table:
     """Find the first time each person is named in the table of referrals."""
     parts = [
         pairs.select(person_no="referrer_no", at="at"),
         pairs.select(person_no="referee_no", at="at"),
-        alone.select(person_no=person_key(alone.referee_id), at="referred_at"),
     ]
+    if alone is not None:
+        person_no = person_key(alone.referee_id)
+        parts.append(alone.select(person_no=person_no, at="referred_at"))
     every = ibis.union(*parts)
     return every.group_by("person_no").aggregate(seen_at=every.at.min())

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from selfloop.core import schema
-from selfloop.core.errors import FitError, FitWarning
+from selfloop.core.errors import FitError, FitWarning, SettingError
 from selfloop.core.settings import LedgerRule, check_choice, check_number
 from selfloop.inputs.events import Events
 from selfloop.kernels.forest import descendants
@@ -43,20 +43,20 @@ def customer_value(
     discount_rate : float
         Annual rate at which expected value is discounted, 0 or more.
     model : LifetimeModel, optional
-        A fitted model; by default one is fitted. When the data do not allow it, a
-        `FitWarning` says why and the expected columns are missing.
+        A model fitted to these events; by default one is fitted. When the data do
+        not allow it, a `FitWarning` says why and the expected columns are missing.
 
     Returns
     -------
     ibis table
-        Columns of `schema.CUSTOMER_VALUE`; one row per person with any order and per
-        person of the referral network. Without referrals the social columns are
-        missing.
+        Columns of `schema.CUSTOMER_VALUE`; one row per buyer, per other person whose
+        orders do not sum to zero, and per person of the referral network. Without
+        referrals the social columns are missing.
 
     Raises
     ------
     SettingError
-        A setting is outside its range.
+        A setting is outside its range, or the model was fitted to other events.
 
     Notes
     -----
@@ -84,6 +84,8 @@ def customer_value(
     True
     """
     check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
+    if model is not None and model.events is not events:
+        raise SettingError("model must be one of fit_lifetime(events) of these events")
     return value_table(
         events,
         _fitted(events) if model is None else model,

@@ -70,6 +70,14 @@ def plot(
     ------
     TypeError
         When there is no drawing for such a result.
+
+    Examples
+    --------
+    >>> import selfloop as sl
+    >>> shop = sl.simulate(n_visitors=500, seed=7)
+    >>> axes = plot(sl.cohorts(sl.read_events(shop.orders)))
+    >>> axes.get_xlabel() != ""
+    True
     """
     known = ", ".join(kind.__name__ for kind in plot.registry if kind is not object)
     raise TypeError(f"result must be one of {known}; got {type(result).__name__}")
