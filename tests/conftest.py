@@ -15,6 +15,12 @@ settings.register_profile("selfloop", deadline=None)
 settings.load_profile("selfloop")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, so that no worker is left with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def missing(component: str, reason: str) -> None:
     """Skip a test that needs a component; fail where SELFLOOP_REQUIRE names it."""
     if component in os.environ.get("SELFLOOP_REQUIRE", "").replace(",", " ").split():

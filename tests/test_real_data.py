@@ -165,9 +165,9 @@ def test_the_sample_is_the_part_of_the_whole_that_it_says_it_is():
 
 @pytest.fixture(scope="module")
 def hagelloch():
-    """The epidemic as referrals; case 141, which is in no referral, as a customer."""
+    """The epidemic as a table of people with a parent column, and one order."""
     orders = pd.DataFrame(
-        {"customer_id": ["141"], "ordered_at": ["1862-01-24"], "amount": [1]}
+        {"customer_id": ["1"], "ordered_at": ["1862-01-24"], "amount": [1]}
     )
     columns = {"referrals": {"referred_at": "date_of_prodrome"}}
     return sl.read_events(orders, FIXTURES / "hagelloch_1861.csv", columns=columns)
@@ -191,8 +191,8 @@ def test_hagelloch_accounts_for_every_row(hagelloch):
     lines = hagelloch.audit[hagelloch.audit["table"] == "referrals"]
     counts = dict(zip(lines["code"], lines["n_rows"], strict=True))
     assert counts == {"": 184, "SL201": 4}
-    # The first day is that of the first infection, the roots' own days are before.
-    assert (str(hagelloch.start), str(hagelloch.end)) == ("1861-11-07", "1862-01-24")
+    assert hagelloch.totals["n_people"] == 188
+    assert (str(hagelloch.start), str(hagelloch.end)) == ("1861-10-30", "1862-01-24")
 
 
 def test_hagelloch_lags(hagelloch):

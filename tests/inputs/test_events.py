@@ -281,6 +281,36 @@ def test_a_file_with_only_a_header(tmp_path):
         read_events(tmp_path / "o.csv")
 
 
+def test_lines_that_do_not_fit_are_in_the_audit(tmp_path):
+    path = tmp_path / "o.csv"
+    path.write_text("customer_id,ordered_at,amount\na,2026-01-01,5\nb,2026-01-02\n")
+    with pytest.raises(DataError, match=r"(?s)SL109.*1 of 2 rows.*line 3 'b,2026"):
+        read_events(path)
+    events = read_events(path, on_bad_rows="quarantine")
+    assert counts(events, "orders") == {"": 1, "SL109": 1}
+    line = events.audit.set_index("code").loc["SL109"]
+    assert (line["outcome"], line["examples"]) == ("rejected", "line 3 'b,2026-01-02'")
+    assert pd.isna(line["amount"])
+    assert events.totals["revenue"] == 5
+
+
+def test_a_table_without_one_readable_row(tmp_path):
+    table = orders(("a", "x", "y"), ("b", "x", "1"))
+    with pytest.raises(DataError, match=r"SL111  orders: 2 of 2 rows"):
+        read_events(table, on_bad_rows="quarantine")
+    path = tmp_path / "o.csv"
+    path.write_text("customer_id,ordered_at,amount\nb,2026-01-02\n")
+    with pytest.raises(DataError, match=r"SL109  orders: 1 of 1 rows"):
+        read_events(path, on_bad_rows="quarantine")
+
+
+def test_referrals_without_one_readable_row():
+    bad = referrals(("a", "b", "x"), (None, None, D))
+    events = read_events(orders(("a", D, 1)), bad, on_bad_rows="quarantine")
+    assert counts(events, "referrals") == {"SL110": 1, "SL111": 1}
+    assert sl.referral_network(events).n_links == 0
+
+
 def test_two_currencies():
     names = (*NAMES, "currency")
     table = orders(

@@ -173,6 +173,11 @@ INPUTS = together(
         help="An older referral does not explain a first order.",
     ),
     click.option(
+        "--half-life", type=click.FloatRange(min=0, min_open=True), default=7.0,
+        show_default=True, metavar="DAYS",
+        help="With time_decay, a referral this much older has half the weight.",
+    ),
+    click.option(
         "--purchase", type=click.Choice(get_args(Purchase)), default="day",
         show_default=True, help="A purchase is a customer-day, or an order.",
     ),
@@ -320,6 +325,7 @@ def _inputs(rest: dict[str, Any]) -> Inputs:
         "on_bad_rows": rest.pop("on_bad_rows", "quarantine"),
         "attribution": rest.pop("attribution"),
         "attribution_window_days": rest.pop("attribution_window"),
+        "half_life_days": rest.pop("half_life"),
         "purchase": rest.pop("purchase"),
         "zero_orders": rest.pop("zero_orders"),
         "paid_channels": rest.pop("paid_channel") or DEFAULT_PAID_CHANNELS,

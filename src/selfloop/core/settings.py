@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -53,7 +54,7 @@ def check_number(
     --------
     >>> check_number("horizon_days", 365, low=1)
     """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
         raise SettingError(f"{name} must be between {low} and {high}; got {value!r}")
 

@@ -120,8 +120,10 @@ def drawing(
     # Outside the context: the first figure of a notebook loads its backend, which
     # sets what has to stay set for the figures after it to be shown.
     if ax is None:
-        ax = plt.figure(figsize=size, layout="constrained").add_subplot()
+        empty = plt.figure(figsize=size, layout="constrained")
     with mpl.rc_context({"font.family": fonts, "axes.unicode_minus": True}):
+        if ax is None:
+            ax = empty.add_subplot()
         pen = Pen(ax, lang)
         yield pen
         # Ticks made later, when the figure is saved, are outside this context.
