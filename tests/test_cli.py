@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -21,11 +22,12 @@ from click.testing import CliRunner, Result
 import selfloop as sl
 from selfloop.cli import app as cli_app
 from selfloop.cli import manner, mapping, options, texts
-from selfloop.cli.commands import COMMANDS
+from selfloop.cli.commands import COMMANDS, MODELS
 from selfloop.cli.steps import steps
 from selfloop.core import schema
 from selfloop.core.errors import DataWarning
 from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT
+from selfloop.measures.lifetime.fit import Model
 
 # The oldest click that is supported mixes the streams unless told not to.
 _APART = "mix_stderr" in signature(CliRunner).parameters
@@ -391,6 +393,120 @@ def test_formulas_of_a_customer_id_are_inert(tmp_path: Path) -> None:
     assert records(shown)[0]["person_id"] == "'=cmd()"
 
 
+# --- lifetime
+
+
+@pytest.fixture(scope="module")
+def lifetime_json(shop: dict[str, str]) -> dict[str, object]:
+    """What the command on lifetime value says of the shop, as JSON."""
+    result = good("lifetime", shop["orders"], "--horizon-days", "180", "--format",
+                  "json", "-q")  # fmt: skip
+    answer: dict[str, object] = json.loads(result.stdout)
+    return answer
+
+
+def test_lifetime_is_that_of_the_library(
+    shop: dict[str, str], lifetime_json: dict[str, object]
+) -> None:
+    model = sl.fit_lifetime(sl.read_events(shop["orders"]))
+    # Not that of the file of a model, which read_lifetime reads.
+    assert lifetime_json["schema"] == "selfloop.lifetime_value/1"
+    assert (lifetime_json["model"], lifetime_json["label"]) == (
+        model.model,
+        model.label,
+    )
+    total = model.total(180)
+    told = lifetime_json["total"]
+    assert isinstance(told, dict)
+    assert told["horizon_days"] == 180
+    assert told["purchases"] == pytest.approx(total.purchases)
+    assert told["value_high"] == pytest.approx(total.value_high)
+    for name, frame in (
+        ("parameters", model.summary()),
+        ("comparison", model.choice.table),
+    ):
+        rows = lifetime_json[name]
+        assert isinstance(rows, list)
+        assert list(rows[0]) == list(frame)
+        assert len(rows) == len(frame)
+
+
+def test_lifetime_tests_the_model_on_the_past(
+    shop: dict[str, str], lifetime_json: dict[str, object]
+) -> None:
+    test = sl.backtest_lifetime(sl.read_events(shop["orders"]))
+    scores, weeks = lifetime_json["scores"], lifetime_json["weeks"]
+    assert isinstance(scores, list)
+    assert isinstance(weeks, list)
+    assert [row["method"] for row in scores] == test.scores["method"].tolist()
+    assert scores[0]["predicted"] == pytest.approx(test.scores["predicted"][0])
+    assert len(weeks) == len(test.weeks)
+
+
+def test_lifetime_table_is_for_people(shop: dict[str, str]) -> None:
+    result = good("lifetime", shop["orders"])
+    assert result.stdout.startswith("Lifetime value\n  period")
+    assert re.search(r"^  purchases of all buyers, 95 % +[\d,]+ \[", result.stdout,
+                     re.MULTILINE)  # fmt: skip
+    for head in ("parameters", "models of purchases", "backtest"):
+        assert f"\n{head}\n" in result.stdout
+    assert re.search(r"was chosen: its AIC is [\d,.]+ below", result.stdout)
+    assert "Fitted on what was known on 20" in result.stdout
+    assert "**" not in result.stdout
+
+
+def test_lifetime_by_a_model_that_was_asked_for(shop: dict[str, str]) -> None:
+    result = good("lifetime", shop["orders"], "--model", "nbd", LANG="zh_CN.UTF-8")
+    assert "按要求使用 NBD" in result.stdout
+    assert "购买模型对比" not in result.stdout
+    assert "回测" in result.stdout
+    assert "rank_correlation 秩相关" in result.stdout
+    empty = good("lifetime", shop["orders"], "--model", "nbd", "--table", "comparison",
+                 "--format", "csv")  # fmt: skip
+    assert records(empty.stdout) == []
+    assert empty.stdout.startswith('"model","label"')
+
+
+def test_the_models_of_the_command_line_are_those_of_the_library() -> None:
+    assert get_args(Model) == MODELS
+
+
+def test_lifetime_goes_to_a_file(shop: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "weeks.parquet"
+    good("lifetime", shop["orders"], "--table", "weeks", "-o", str(path))
+    assert list(pd.read_parquet(path).columns) == schema.names("backtest_weeks")
+    path = tmp_path / "lifetime.md"
+    good("lifetime", shop["orders"], "-o", str(path))
+    shown = path.read_text(encoding="utf-8")
+    assert shown.startswith("# Lifetime value\n\n- period: ")
+    for table in ("parameters", "comparison", "scores", "deciles", "weeks"):
+        assert f"\n## {table}\n" in shown
+
+
+def test_lifetime_of_a_young_shop_says_why_it_is_not_tested(tmp_path: Path) -> None:
+    sl.simulate_files(tmp_path, n_visitors=1500, seed=3, days=70, format="csv")
+    orders = str(tmp_path / "orders.csv")
+    shown = good("lifetime", orders).stdout
+    assert "\nbacktest\n" not in shown
+    assert re.search(r"on the past: \d+ days of data: a holdout of a third", shown)
+    answer = json.loads(good("lifetime", orders, "--format", "json").stdout)
+    assert answer["scores"] == []
+    assert answer["holdout"] is None
+    asked = good("lifetime", orders, "--model", "mbg_nbd", LANG="zh_CN.UTF-8").stdout
+    assert re.search("回测：|回测: ", asked)
+    assert "留出检验将不足 28 天" in asked
+
+
+def test_lifetime_without_a_model_is_an_error_with_its_reason(
+    tiny: dict[str, str],
+) -> None:
+    result = run("lifetime", tiny["orders"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "a lifetime model needs at least 10 buyers; there are 2" in result.stderr
+    assert "SL310" in result.stderr
+
+
 # --- report and demo
 
 
@@ -730,7 +846,8 @@ def test_chinese_readers_get_the_columns_explained(tiny: dict[str, str]) -> None
 def test_every_shown_column_has_a_chinese_name() -> None:
     shown = (
         "funnel_stages", "funnel_windows", "cohorts", "loop_months", "reproduction",
-        "reproduction_curve", "customer_value", "audit",
+        "reproduction_curve", "customer_value", "audit", "model_comparison",
+        "backtest_scores", "backtest_deciles", "backtest_weeks",
     )  # fmt: skip
     for table in shown:
         for name in schema.names(table):

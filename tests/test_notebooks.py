@@ -45,7 +45,10 @@ def is_drawing(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.name for path in NOTEBOOKS] == ["01_first_look.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == [
+        "01_first_look.ipynb",
+        "02_lifetime_value.ipynb",
+    ]
 
 
 def check_no_noise(notebook):

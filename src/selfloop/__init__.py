@@ -27,7 +27,14 @@ _HOME = {
     "Source": "selfloop.inputs.shop",
     "funnel": "selfloop.measures.funnel",
     "cohorts": "selfloop.measures.cohorts",
-    "fit_lifetime": "selfloop.measures.lifetime",
+    "fit_lifetime": "selfloop.measures.lifetime.fit",
+    "compare_models": "selfloop.measures.lifetime.compare",
+    "backtest_lifetime": "selfloop.measures.lifetime.backtest",
+    "spend_distribution": "selfloop.measures.lifetime.spread",
+    "read_lifetime": "selfloop.outputs.lifetime_json",
+    "write_lifetime": "selfloop.outputs.lifetime_json",
+    "from_lifetimes": "selfloop.measures.lifetime.fit",
+    "to_lifetimes_frame": "selfloop.measures.lifetime.peer",
     "referral_network": "selfloop.measures.referral",
     "customer_value": "selfloop.measures.social",
     "self_loop": "selfloop.measures.loop",
@@ -62,17 +69,24 @@ __all__ = [
     "Source",
     "__version__",
     "analyze",
+    "backtest_lifetime",
     "cohorts",
+    "compare_models",
     "customer_value",
     "fit_lifetime",
+    "from_lifetimes",
     "funnel",
     "people",
     "plot",
     "read_events",
+    "read_lifetime",
     "referral_network",
     "self_loop",
     "simulate",
     "simulate_files",
+    "spend_distribution",
+    "to_lifetimes_frame",
+    "write_lifetime",
     "write_report",
     "write_table",
 ]
@@ -111,10 +125,15 @@ if TYPE_CHECKING:
     from selfloop.measures.analyze import analyze
     from selfloop.measures.cohorts import cohorts
     from selfloop.measures.funnel import funnel
-    from selfloop.measures.lifetime import fit_lifetime
+    from selfloop.measures.lifetime.backtest import backtest_lifetime
+    from selfloop.measures.lifetime.compare import compare_models
+    from selfloop.measures.lifetime.fit import fit_lifetime, from_lifetimes
+    from selfloop.measures.lifetime.peer import to_lifetimes_frame
+    from selfloop.measures.lifetime.spread import spend_distribution
     from selfloop.measures.loop import self_loop
     from selfloop.measures.referral import referral_network
     from selfloop.measures.social import customer_value
+    from selfloop.outputs.lifetime_json import read_lifetime, write_lifetime
     from selfloop.outputs.plots import plot
     from selfloop.outputs.report import write_report
     from selfloop.outputs.tables import write_table

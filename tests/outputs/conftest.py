@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -70,3 +71,20 @@ def nobody():
 def hostile_ids():
     """The ids of that shop."""
     return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def young():
+    """A shop of 70 days: a model, but no days to test it on."""
+    shop = sl.simulate(n_visitors=2500, seed=7, days=70)
+    return sl.analyze(sl.read_events(shop.orders, shop.referrals))
+
+
+@pytest.fixture(scope="session")
+def uneven():
+    """A shop where spend has no mean: a model, but none of spend."""
+    shop = sl.simulate(n_visitors=1500, seed=3)
+    people = shop.orders["customer_id"].unique()
+    spread = np.exp(np.random.default_rng(5).normal(0, 3, people.size))
+    amount = shop.orders["customer_id"].map(dict(zip(people, spread, strict=True)))
+    return sl.analyze(sl.read_events(shop.orders.assign(amount=amount), shop.referrals))

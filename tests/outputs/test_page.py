@@ -20,7 +20,7 @@ AXE = Path(__file__).parents[1] / "fixtures" / "axe.min.js"
 CHINESE = re.compile("[\u3400-\u9fff]")
 ENGLISH = re.compile(r"\b(?:the|of|and|buyers|within)\b")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-SHOPS = ("analysis", "orders_only", "nobody", "hostile")
+SHOPS = ("analysis", "orders_only", "nobody", "hostile", "young", "uneven")
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +79,14 @@ def test_the_page_opens_offline_without_sideways_scroll(show, files, name, width
     tab = show(files[name], width=width)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.locator("h1").is_visible()
-    assert tab.locator(".kpi").count() == 8
+    assert tab.locator("#summary .kpi").count() == 8
 
 
 @pytest.mark.parametrize(
     ("name", "scheme"),
     [("analysis", "light"), ("analysis", "dark"), ("orders_only", "dark"),
-     ("nobody", "light"), ("hostile", "light")],
+     ("nobody", "light"), ("hostile", "light"), ("young", "light"),
+     ("uneven", "dark")],
 )  # fmt: skip
 def test_axe_finds_nothing(show, files, name, scheme):
     tab = show(files[name], scheme=scheme)
@@ -138,6 +139,78 @@ def test_a_page_in_one_language_has_no_other(show, analysis, tmp_path, lang, roo
     assert tab.locator("#l-en").count() == 0
     other = CHINESE if lang == "en" else ENGLISH
     assert other.search(words_of_ours(tab)) is None
+
+
+# Rectangles of the labels of a chart: in its card, and none over another.
+OVERLAPS = """() => [...document.querySelectorAll('#lifetime figure')].flatMap(f => {
+  const card = f.getBoundingClientRect();
+  const boxes = [...f.querySelectorAll('svg text')]
+    .map(t => [t.textContent, t.getBoundingClientRect()])
+    .filter(([, b]) => b.width > 0);
+  const out = boxes.filter(([, b]) => b.left < card.left || b.right > card.right)
+    .map(([t]) => 'outside: ' + t);
+  boxes.forEach(([t, a], i) => boxes.slice(i + 1).forEach(([u, b]) => {
+    if (a.left < b.right - 1 && b.left < a.right - 1 &&
+        a.top < b.bottom - 4 && b.top < a.bottom - 4) out.push(t + ' over ' + u);
+  }));
+  return out;
+})"""
+
+
+@pytest.mark.parametrize("switch", ["l-both", "l-en", "l-zh"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["analysis", "young", "uneven"])
+def test_labels_of_the_lifetime_charts_stay_apart(show, files, name, width, switch):
+    tab = show(files[name], width=width)
+    tab.locator(f"label[for={switch}]").click()
+    assert tab.locator("#lifetime figure svg text").count() > 0
+    assert tab.evaluate(OVERLAPS) == []
+
+
+def test_the_backtest_is_a_sentence_two_charts_and_a_table(show, files, analysis):
+    tab = show(files["analysis"])
+    tab.locator("label[for=l-en]").click()
+    section = tab.locator("#lifetime")
+    test = analysis.backtest
+    assert f"Fitted on what was known on {test.at}, the model predicted" in (
+        section.inner_text()
+    )
+    for ident in ("weeks", "calib"):
+        assert section.locator(f"svg[aria-labelledby^={ident}-t]").is_visible()
+    scores = section.locator("details").first
+    assert not scores.locator("table").first.is_visible()
+    scores.locator("summary").click()
+    methods = scores.locator("table").first.locator("tbody th").all_inner_texts()
+    assert methods == [*([test.model.label, "last period", "average", "own rate"] * 2)]
+
+
+def test_without_a_backtest_the_page_says_why(show, files):
+    tab = show(files["young"])
+    section = tab.locator("#lifetime")
+    tab.locator("label[for=l-en]").click()
+    assert "not available: 69 days of data: a holdout" in section.inner_text()
+    tab.locator("label[for=l-zh]").click()
+    assert "数据仅 69 天" in section.inner_text()
+    assert section.locator("svg[aria-labelledby^=weeks-t]").count() == 0
+
+
+def test_without_a_model_the_page_says_why(show, files):
+    tab = show(files["nobody"])
+    tab.locator("label[for=l-zh]").click()
+    said = tab.locator("#lifetime").inner_text()
+    assert "终身价值模型至少需要 10 位买家，现有 0 位" in said
+
+
+def test_without_a_spend_model_purchases_are_forecast(show, files):
+    tab = show(files["uneven"])
+    tab.locator("label[for=l-en]").click()
+    section = tab.locator("#lifetime")
+    said = section.inner_text()
+    assert "more purchases. After the first purchase" in said
+    assert "is so uneven that its mean does not exist" in said
+    assert "Buyers by revenue to date" in said
+    values = section.locator(".kpi .value").all_inner_texts()
+    assert [value == "–" for value in values] == [False, True, False, False]
 
 
 def test_parts_unfold_without_a_script(show, files):
@@ -249,7 +322,7 @@ def test_elements_are_nested(request, name, lang):
 
 def test_the_page_is_small(analysis):
     html = page(report_numbers(analysis, now=NOW), embed_font="never")
-    assert len(html.encode()) < 150_000
+    assert len(html.encode()) < 185_000
 
 
 def test_the_font_has_what_the_page_needs(show, files, analysis):
@@ -269,7 +342,7 @@ def test_the_font_has_what_the_page_needs(show, files, analysis):
 def test_marks_keep_their_colour_without_the_style_sheet(analysis):
     html = page(report_numbers(analysis, now=NOW))
     pictures = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(pictures) == 9
+    assert len(pictures) == 11
     for picture in pictures:
         root = ElementTree.fromstring(picture)
         for mark in root.iter():
@@ -277,7 +350,7 @@ def test_marks_keep_their_colour_without_the_style_sheet(analysis):
             assert ("fill" in mark.attrib) >= css.startswith("f-")
             assert ("stroke" in mark.attrib) >= css.startswith("s-")
     # Every picture but the small lines of the cards says what it is.
-    assert sum('role="img"' in p and "<title" in p for p in pictures) == 6
+    assert sum('role="img"' in p and "<title" in p for p in pictures) == 8
 
 
 def test_print_is_a_few_pages_with_all_parts_open(show, files, tmp_path):

@@ -9,6 +9,7 @@ from click.shell_completion import get_completion_class
 
 from selfloop.cli.manner import put
 from selfloop.cli.options import (
+    AHEAD,
     BAD_ROWS,
     INPUTS,
     MANNER,
@@ -21,6 +22,12 @@ from selfloop.cli.options import (
     together,
 )
 from selfloop.core import schema
+
+MODELS = (
+    "auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "bg_cnbd_k", "mbg_cnbd_k", "bg_bb",
+    "pdo", "nbd",
+)  # fmt: skip
+"""Models of purchases, as `selfloop.fit_lifetime` takes them."""
 
 _PEOPLE = [*schema.names("people"), "arrived_month", "first_order_month"]
 
@@ -133,6 +140,22 @@ _CUSTOMERS = _command(
     "total value (by lifetime value without referrals).",
 )  # fmt: skip
 
+_LIFETIME = _command(
+    "lifetime", "lifetime:lifetime",
+    INPUTS, BAD_ROWS,
+    click.option(
+        "--model", type=click.Choice(MODELS), default="auto", show_default=True,
+        help="Model of purchases; auto fits several and takes the least AIC.",
+    ),
+    AHEAD,
+    shown("parameters", "comparison", "scores", "deciles", "weeks"),
+    example="selfloop lifetime orders.csv --horizon-days 180",
+    answers="What buyers are going to buy, by which model, and if it was right before.",
+    more="Table comparison has the models that were tried, scores how the model and "
+    "simple methods predicted the last third of the period, deciles the same by tenths "
+    "of buyers, weeks by week.",
+)  # fmt: skip
+
 _VALIDATE = _command(
     "validate", "checks:validate",
     INPUTS,
@@ -212,7 +235,7 @@ def _completion(ctx: click.Context, shell: str) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LOOP, _VALIDATE, _COLUMNS,
+    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LIFETIME, _LOOP, _VALIDATE, _COLUMNS,
     _SIMULATE, _DEMO, _completion,
 )  # fmt: skip
 """All commands, in the order of the help."""

@@ -216,11 +216,7 @@ MANNER = together(
 )  # fmt: skip
 """Options of every command."""
 
-VALUE = together(
-    click.option(
-        "--rule", type=click.Choice(["halving", "shapley"]), default="halving",
-        show_default=True, help="How those who brought a buyer share in an order.",
-    ),
+AHEAD = together(
     click.option(
         "--horizon-days", type=click.IntRange(min=1), default=365, show_default=True,
         metavar="DAYS", help="Horizon of expected value.",
@@ -229,6 +225,15 @@ VALUE = together(
         "--discount-rate", type=click.FloatRange(min=0), default=0.0,
         show_default=True, metavar="RATE", help="Annual rate, such as 0.1.",
     ),
+)  # fmt: skip
+"""Options of what is expected."""
+
+VALUE = together(
+    click.option(
+        "--rule", type=click.Choice(["halving", "shapley"]), default="halving",
+        show_default=True, help="How those who brought a buyer share in an order.",
+    ),
+    AHEAD,
 )  # fmt: skip
 """Options of customer value."""
 

@@ -94,6 +94,22 @@ TITLES: dict[str, dict[Lang, str]] = {
         "zh": "尚未购买者带来的推荐",
     },
     "order": {"en": "order", "zh": "排序"},
+    "lifetime_value": {"en": "Lifetime value", "zh": "客户终身价值"},
+    "model": {"en": "model", "zh": "模型"},
+    "horizon": {"en": "days to come", "zh": "未来天数"},
+    "purchases_ahead": {
+        "en": "purchases of all buyers, 95 %",
+        "zh": "全部买家的购买次数（95%）",
+    },
+    "value_ahead": {"en": "their value, 95 %", "zh": "其价值（95%）"},
+    "new_purchases": {
+        "en": "purchases of a new buyer, mean",
+        "zh": "新买家的购买次数（均值）",
+    },
+    "new_value": {"en": "their value, mean", "zh": "其价值（均值）"},
+    "parameters": {"en": "parameters", "zh": "参数"},
+    "comparison": {"en": "models of purchases", "zh": "购买模型对比"},
+    "scores": {"en": "backtest", "zh": "回测"},
 }  # fmt: skip
 """Titles and labels."""
 
@@ -130,6 +146,17 @@ COLUMNS_ZH: dict[str, str] = {
     "amount_set_aside": "搁置金额", "amount_rejected": "无法读取金额",
     "column": "列", "role": "角色", "need": "是否必需", "how": "识别方式",
     "example": "首个值", "map": "指定方法",
+    "parameter": "参数", "estimate": "估计", "standard_error": "标准误", "low": "下限",
+    "high": "上限", "model": "模型", "label": "模型名称", "n_parameters": "参数个数",
+    "log_likelihood": "对数似然", "aic": "AIC", "aic_above_best": "AIC 差（与所选比）",
+    "bic": "BIC", "holdout_log_score": "留出对数得分", "holdout_error": "留出总误差",
+    "holdout_mae": "留出平均绝对误差", "undetermined": "无法确定的参数",
+    "method": "方法", "measure": "对象", "actual": "实际",
+    "predicted": "预测", "error": "总误差", "mae": "平均绝对误差",
+    "rmse": "均方根误差", "rank_correlation": "秩相关",
+    "share_top_tenth": "预测最高十分之一所占比例", "decile": "十分位", "week": "周",
+    "last_day": "周末日期", "phase": "阶段", "expected": "预期",
+    "actual_so_far": "实际累计", "expected_so_far": "预期累计",
 }  # fmt: skip
 """Chinese names of the columns of the tables that are shown."""
 

@@ -148,10 +148,119 @@ LIFETIME_PEOPLE = (
     Column("n_purchases", "int", "purchases so far"),
     Column("recency_days", "days", "age at the latest purchase"),
     Column("age_days", "days", "days from the first purchase to the end"),
+    Column("historic_value", "money", "net revenue to date, times the margin"),
     Column("p_alive", "share", "probability of still being a customer at the end"),
-    Column("expected_purchases", "float", "purchases expected in the horizon"),
+    Column("purchases_if_alive", "float", "purchases expected of one who is"),
+    Column("expected_purchases", "float", "p_alive * purchases_if_alive"),
     Column("expected_order_value", "money", "expected value of one purchase"),
-    Column("expected_value", "money", "expected net value in the horizon"),
+    Column(
+        "discount_factor", "float", "worth today of money that comes in the horizon"
+    ),
+    Column("expected_value", "money", "product of these, margin and share_kept"),
+    Column("lifetime_value", "money", "historic_value + expected_value"),
+)
+
+LIFETIME_INTERVALS = (
+    Column("person_id", "text", "id as given; buyers only"),
+    Column("p_alive", "share", "probability of still being a customer at the end"),
+    Column("p_alive_low", "share", "lower end: how well it is known"),
+    Column("p_alive_high", "share", "upper end"),
+    Column("expected_purchases", "float", "purchases expected in the horizon"),
+    Column("expected_purchases_low", "float", "lower end: how well the mean is known"),
+    Column("expected_purchases_high", "float", "upper end"),
+    Column("n_purchases_low", "int", "so few purchases may happen"),
+    Column("n_purchases_high", "int", "so many purchases may happen"),
+    Column("value_low", "money", "so little value may come"),
+    Column("value_high", "money", "so much value may come"),
+)
+
+LIFTS = (
+    Column("process", "text", "purchase rate, leaving or order value"),
+    Column("term", "text", "the covariate, and its level"),
+    Column("reference", "text", "what it is compared with"),
+    Column("ratio", "float", "exp(coefficient): 1.2 is 20 % more"),
+    Column("ratio_low", "float", "lower end of its interval"),
+    Column("ratio_high", "float", "upper end of its interval"),
+)
+
+COVARIATE_TESTS = (
+    Column("covariate", "text", "the covariate that is left out"),
+    Column("process", "text", "purchases (rate and leaving together) or order value"),
+    Column("n_coefficients", "int", "coefficients that go with it"),
+    Column("chi_square", "float", "2 * loss of log-likelihood"),
+    Column("p_value", "float", "likelihood-ratio test: as much by chance alone"),
+)
+
+NEW_CUSTOMERS = (
+    Column("level", "text", "level of the covariate; the reference first"),
+    Column("purchases", "float", "repeat purchases expected in the horizon"),
+    Column("purchases_low", "float", "lower end: how well the mean is known"),
+    Column("purchases_high", "float", "upper end"),
+    Column("value", "money", "expected value of these purchases"),
+    Column("value_low", "money", "lower end: how well the mean is known"),
+    Column("value_high", "money", "upper end"),
+)
+
+MODEL_COMPARISON = (
+    Column("model", "text", "name of the model of purchases"),
+    Column("label", "text", "its name for people"),
+    Column("n_parameters", "int", "parameters, chosen settings included"),
+    Column("log_likelihood", "float", "of all data"),
+    Column("aic", "float", "2 n_parameters - 2 log_likelihood; less is better"),
+    Column("aic_above_best", "float", "aic less the least aic of the candidates"),
+    Column("bic", "float", "ln(buyers) n_parameters - 2 log_likelihood"),
+    Column("holdout_log_score", "float", "mean log of the probability of what came"),
+    Column("holdout_error", "float", "(predicted - actual) / actual purchases"),
+    Column("holdout_mae", "float", "mean absolute error per customer"),
+    Column("undetermined", "text", "parameters that the data do not determine"),
+    Column("role", "text", "chosen, candidate, or shown beside and why"),
+)
+
+BACKTEST_SCORES = (
+    Column("method", "text", "the model, or a naive baseline"),
+    Column("measure", "text", "purchases or value"),
+    Column("actual", "float", "what all customers did after the cut"),
+    Column("predicted", "float", "what was predicted of them"),
+    Column("error", "float", "(predicted - actual) / actual"),
+    Column("mae", "float", "mean absolute error per customer"),
+    Column("rmse", "float", "root of the mean squared error per customer"),
+    Column("rank_correlation", "float", "Spearman, per customer"),
+    Column("share_top_tenth", "share", "of actual, by the tenth predicted highest"),
+)
+
+BACKTEST_DECILES = (
+    Column("measure", "text", "purchases or value"),
+    Column("decile", "int", "tenth of customers, 1 is predicted highest"),
+    Column("n_people", "int", "customers"),
+    Column("predicted", "float", "mean predicted per customer"),
+    Column("actual", "float", "mean actual per customer"),
+    Column("actual_low", "float", "lower end of its interval over customers"),
+    Column("actual_high", "float", "upper end"),
+)
+
+BACKTEST_WEEKS = (
+    Column("week", "int", "weeks since the first purchase of the shop, from 1"),
+    Column("last_day", "date", "last day of the week"),
+    Column("phase", "text", "fitted, holdout, or both in the week of the cut"),
+    Column("actual", "int", "repeat purchases in the week"),
+    Column("expected", "float", "expected of the same customers"),
+    Column("actual_so_far", "int", "cumulated"),
+    Column("expected_so_far", "float", "cumulated"),
+)
+
+BACKTEST_FREQUENCIES = (
+    Column("n_purchases", "int", "purchases up to the cut; the last row is open"),
+    Column("n_people", "int", "customers"),
+    Column("predicted", "float", "mean purchases predicted per customer"),
+    Column("actual", "float", "mean purchases per customer after the cut"),
+)
+
+SPEND_DISTRIBUTION = (
+    Column("low_value", "money", "lower end of the bar: mean repeat spend"),
+    Column("high_value", "money", "upper end; infinite for the last"),
+    Column("n_people", "int", "customers in it"),
+    Column("share", "share", "n_people / all of them"),
+    Column("share_expected", "share", "share that the spend model expects"),
 )
 
 GENERATIONS = (
@@ -255,6 +364,16 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "funnel_windows": FUNNEL_WINDOWS,
     "cohorts": COHORTS,
     "lifetime_people": LIFETIME_PEOPLE,
+    "lifetime_intervals": LIFETIME_INTERVALS,
+    "lifts": LIFTS,
+    "covariate_tests": COVARIATE_TESTS,
+    "new_customers": NEW_CUSTOMERS,
+    "model_comparison": MODEL_COMPARISON,
+    "spend_distribution": SPEND_DISTRIBUTION,
+    "backtest_scores": BACKTEST_SCORES,
+    "backtest_deciles": BACKTEST_DECILES,
+    "backtest_weeks": BACKTEST_WEEKS,
+    "backtest_frequencies": BACKTEST_FREQUENCIES,
     "generations": GENERATIONS,
     "trees": TREES,
     "network_people": NETWORK_PEOPLE,

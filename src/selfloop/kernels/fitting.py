@@ -1,17 +1,23 @@
-"""Maximum likelihood for positive parameters: on counted rows, with a check of the end.
+"""Maximum likelihood on counted rows, with a check of the end.
 
 A model gives its log-likelihood and gradient on a set of `Rows`; everything else
 (compressing, starting, converging, standard errors, saying so when the data do not
-determine a parameter) is the same for every model and lives here.
+determine a parameter) is the same for every model and lives here. Parameters are
+positive and searched in their logs, except those named as free: coefficients that
+may have either sign.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 
 from selfloop.core.errors import FitError
 
@@ -23,12 +29,19 @@ Objective = Callable[[FloatArray], tuple[float, FloatArray]]
 N_WARM = 20_000
 """People in the sample that a fit with many distinct rows starts from."""
 
-_LOG_BOUND = 14.0  # parameters lie in exp(-14)..exp(14), with data scaled to about 1
+N_TRIAL = 2_000
+"""People in the sample on which the starts compete when there are many rows."""
+
+_INTEGERS = 2**62  # packed rows stay below
+_SMALL = 2**21  # whole numbers below need no ranks
+_LOG_BOUND = 14.0  # parameters lie within exp(-14)..exp(14) times their typical size
 _EDGE = 0.01  # this near to a bound is on it, in logs
 _MAX_LOG_ERROR = 5.0  # a wider standard error of a log leaves four decades open
 _FLAT = 1e-10  # curvature under the noise of numerical differences
 _SHARE = 0.3  # of a unit step along which it is flat, for a parameter to be named
 _STEP = 1e-4  # of the central differences, in logs
+_N_NEWTON = 8  # steps to end a search
+_MAX_RESTARTS = 8  # of a search that gave up on a ridge
 _GRADIENT = 1e-6  # largest gradient of the mean log-likelihood at a maximum
 
 
@@ -85,6 +98,10 @@ class Fit:
     at_bound : tuple of str
         Parameters that the data do not determine: they run against the edge of
         their range, or the likelihood is flat in them.
+    free : tuple of str
+        Parameters that may have either sign; the others are above 0.
+    penalty : float
+        Weight of the penalty; 0 for plain maximum likelihood.
     """
 
     names: tuple[str, ...]
@@ -96,6 +113,18 @@ class Fit:
     n_evaluations: int
     gradient: float
     at_bound: tuple[str, ...]
+    free: tuple[str, ...] = ()
+    penalty: float = 0.0
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion: 2 parameters - 2 log-likelihood; less is better."""
+        return 2 * len(self.names) - 2 * self.log_likelihood
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion: ln(people) parameters - 2 log-likelihood."""
+        return float(np.log(self.n_people)) * len(self.names) - 2 * self.log_likelihood
 
     @property
     def params(self) -> dict[str, float]:
@@ -161,16 +190,91 @@ def distinct_rows(
         raise ValueError(f"columns and counts must have one length, got {shapes}")
     if not all(np.isfinite(a).all() for a in (*arrays, people)) or (people < 0).any():
         raise ValueError("columns and counts must be finite and counts at least 0")
-    kept = people > 0
-    order = np.lexsort([a[kept] for a in reversed(arrays)])
-    arrays = [a[kept][order] for a in arrays]
-    people = people[kept][order]
-    is_new = np.ones(people.size, dtype=np.bool_)
-    if people.size:
-        is_new[1:] = np.any([a[1:] != a[:-1] for a in arrays], axis=0)
-    first = np.flatnonzero(is_new)
-    counted = np.add.reduceat(people, first) if people.size else people
-    return Rows(tuple(a[first] for a in arrays), counted)
+    if not (people > 0).all():
+        arrays = [a[people > 0] for a in arrays]
+        people = people[people > 0]
+    coded = [_ranked(a) for a in arrays]
+    sizes = [int(number.max()) + 1 if number.size else 1 for number, _ in coded]
+    if math.prod(sizes) >= _INTEGERS:
+        order = np.lexsort(arrays[::-1])
+        return _merged([a[order] for a in arrays], people[order])
+    key = np.zeros(people.size, dtype=np.int64)
+    for (number, _), size in zip(coded, sizes, strict=True):
+        key *= size
+        key += number
+    if bool((key[1:] > key[:-1]).all()):
+        return Rows(tuple(arrays), people)
+    if counts is None:
+        key.sort()
+        first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+        counted = np.diff(first, append=key.size).astype(np.float64)
+    else:
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+        counted = np.add.reduceat(people[order], first)
+    key = key[first]
+    parts: list[FloatArray] = []
+    for (_, values), size in zip(reversed(coded), reversed(sizes), strict=True):
+        key, number = np.divmod(key, size)
+        parts.append(number.astype(np.float64) if values is None else values[number])
+    return Rows(tuple(parts[::-1]), counted)
+
+
+def _ranked(
+    column: FloatArray,
+) -> tuple[npt.NDArray[np.int64], FloatArray | None]:
+    """Return whole numbers that sort like a column, and what each stands for.
+
+    None instead when the column itself is small whole numbers.
+    """
+    whole = np.zeros(0, dtype=np.int64)
+    if column.size and column.min() >= 0 and column.max() < _SMALL:
+        whole = column.astype(np.int64)
+    if column.size == 0 or (whole.size and np.array_equal(column, whole)):
+        return whole, None
+    order = np.argsort(column)  # ties in any order: they get one number
+    rising = column[order]
+    is_new = np.append(True, rising[1:] != rising[:-1])
+    number = np.empty(column.size, dtype=np.int64)
+    number[order] = np.cumsum(is_new) - 1
+    return number, rising[is_new]
+
+
+def _merged(columns: Sequence[FloatArray], people: FloatArray) -> Rows:
+    """Merge equal rows that follow each other."""
+    changes = np.any([a[1:] != a[:-1] for a in columns], axis=0)
+    first = np.flatnonzero(np.append(True, changes))
+    return Rows(tuple(a[first] for a in columns), np.add.reduceat(people, first))
+
+
+def systematic_sample(rows: Rows, n: int) -> Rows:
+    """Return every k-th person in the order of the rows: no random numbers.
+
+    Parameters
+    ----------
+    rows : Rows
+        Distinct rows and their people.
+    n : int
+        People to take, at least 1.
+
+    Returns
+    -------
+    Rows
+        The rows that were hit, with how often as their counts: n in all.
+
+    Examples
+    --------
+    >>> rows = Rows((np.array([0.0, 1.0, 2.0]),), np.array([10.0, 1.0, 9.0]))
+    >>> sample = systematic_sample(rows, 4)
+    >>> sample.columns[0].tolist(), sample.counts.tolist()
+    ([0.0, 2.0], [2.0, 2.0])
+    """
+    passed = np.cumsum(rows.counts)
+    places = (np.arange(n) + 0.5) * (passed[-1] / n)
+    picked = np.searchsorted(passed, places).clip(max=rows.n_distinct - 1)
+    index, counts = np.unique(picked, return_counts=True)
+    return Rows(tuple(c[index] for c in rows.columns), counts.astype(np.float64))
 
 
 def maximise(
@@ -179,6 +283,9 @@ def maximise(
     *,
     names: Sequence[str],
     starts: Sequence[Sequence[float]],
+    typical: Sequence[float] | FloatArray | None = None,
+    free: Sequence[str] = (),
+    penalty: float = 0.0,
     n_warm: int = N_WARM,
 ) -> Fit:
     """Find the parameters under which the rows are most likely.
@@ -186,15 +293,22 @@ def maximise(
     Parameters
     ----------
     likelihood : callable
-        Gives the objective of a set of rows. Times and money should be scaled so
-        that the parameters are of the order of 1.
+        Gives the objective of a set of rows.
     rows : Rows
         The data, with at least one row.
     names : sequence of str
-        Names of the parameters, all of them positive.
+        Names of the parameters.
     starts : sequence of sequence of float
-        Points to start from. The later ones are used only when the first does not
-        end in a maximum inside the range; the best maximum found then counts.
+        Points to start from. All of them are tried, on a sample when there are many
+        rows, and the best end counts.
+    typical : sequence of float, optional
+        The typical size of each parameter, above 0, such as the longest age for a
+        time; 1 by default.
+    free : sequence of str, optional
+        Parameters that may have either sign; the others are above 0.
+    penalty : float, optional
+        Weight of a penalty that pulls parameters towards their typical size, and
+        free ones towards 0; at least 0. It helps where the data say little.
     n_warm : int, optional
         Size of the sample to start from. It is used when there are more than three
         times as many distinct rows.
@@ -210,13 +324,14 @@ def maximise(
 
     Notes
     -----
-    The mean log-likelihood is maximised in the logs of the parameters by L-BFGS-B
-    with its analytic gradient, within exp(-14) to exp(14). With many distinct rows,
-    a systematic sample of `n_warm` people is fitted first; its curvature
-    H = L L' turns the space so that all directions are alike,
-    theta = theta_0 + L'^-1 z, and all rows then need only a few evaluations.
-    One Newton step with the curvature of all rows ends the search. The curvature is
-    the central difference of the analytic gradient, and the covariance its inverse.
+    The mean log-likelihood, less penalty times the sum of theta^2, is maximised by
+    L-BFGS-B with its analytic gradient, where theta = ln(parameter / typical) within
+    -14 to 14, or parameter / typical for free ones. With many distinct rows, a
+    systematic sample of `n_warm` people is fitted first; its curvature H = L L'
+    turns the space so that all directions are alike, theta = theta_0 + L'^-1 z, and
+    all rows then need only a few evaluations. One Newton step with the curvature of
+    all rows ends the search. The curvature is the central difference of the analytic
+    gradient, and the covariance its inverse.
 
     Examples
     --------
@@ -228,25 +343,48 @@ def maximise(
     >>> round(fit.params["rate"], 9), round(fit.standard_errors["rate"], 6)
     (0.5, 0.288675)
     """
-    search = _Search(likelihood(rows), rows.n_people)
-    begin = np.log(np.asarray(starts, dtype=np.float64))
-    theta = None
-    if rows.n_distinct > 3 * n_warm:
-        sample = _systematic_sample(rows, n_warm)
-        rough = _Search(likelihood(sample), sample.n_people)
-        warm = _best(rough, begin)
-        if warm is not None:
-            begin = np.vstack([warm, begin])
-            theta = _whitened(search, warm, rough.curvature(warm))
-    if theta is None:
-        theta = _best(search, begin)
-    if theta is None:
-        raise FitError(
-            f"the fit did not converge: no maximum of the likelihood was found in "
-            f"{search.n_evaluations} evaluations from {len(begin)} starts, on "
-            f"{rows.n_people:,.0f} people ({rows.n_distinct:,} distinct rows)"
-        )
-    return _finish(search, theta, names=tuple(names), n_distinct=rows.n_distinct)
+    space = _Space(
+        tuple(names),
+        np.ones(len(names)) if typical is None else np.asarray(typical, np.float64),
+        np.array([name in free for name in names]),
+    )
+    begin = np.array([space.inward(np.asarray(s, np.float64)) for s in starts])
+
+    def search_of(part: Rows) -> _Search:
+        """Return the search on some of the rows."""
+        return _Search(likelihood(part), part.n_people, space=space, penalty=penalty)
+
+    search = search_of(rows)
+    with _one_thread():
+        theta = None
+        if rows.n_distinct > 3 * n_warm:
+            begin, rough = _warm(search_of, rows, begin, n_warm=n_warm)
+            theta = _whitened(search, begin[0], rough)
+        if theta is None:
+            theta = _best(search, begin)
+        if theta is not None:
+            return _finish(search, theta, n_distinct=rows.n_distinct)
+    raise FitError(
+        f"the fit did not converge: no maximum of the likelihood was found in "
+        f"{search.n_evaluations} evaluations from {len(begin)} starts, on "
+        f"{rows.n_people:,.0f} people ({rows.n_distinct:,} distinct rows)"
+    )
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Find the libraries of linear algebra, once."""
+    return ThreadpoolController()
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Keep linear algebra on one thread for a while.
+
+    The search solves systems of 4 x 4 by the thousand. Waking threads for each takes
+    many times as long as solving it, and more on a busy machine.
+    """
+    found: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return found
 
 
 def rescaled(fit: Fit, *, name: str, factor: float, log_likelihood_shift: float) -> Fit:
@@ -284,6 +422,45 @@ def rescaled(fit: Fit, *, name: str, factor: float, log_likelihood_shift: float)
     )
 
 
+def at_point(
+    likelihood: Callable[[Rows], Objective],
+    rows: Rows,
+    *,
+    names: Sequence[str],
+    estimates: Sequence[float],
+    typical: Sequence[float] | FloatArray | None = None,
+) -> Fit:
+    """Describe given parameters as if they had been found: nothing is searched.
+
+    Parameters
+    ----------
+    likelihood, rows, names, typical
+        As in `maximise`.
+    estimates : sequence of float
+        The parameters, above 0.
+
+    Returns
+    -------
+    Fit
+        `Fit.gradient` says how far from a maximum they are.
+
+    Examples
+    --------
+    >>> rows = distinct_rows([[1.0, 2.0, 3.0]])
+    >>> def exponential(rows):
+    ...     n, total = rows.n_people, float(rows.columns[0] @ rows.counts)
+    ...     return lambda p: (n * np.log(p[0]) - p[0] * total, n / p - total)
+    >>> at_point(exponential, rows, names=["rate"], estimates=[0.75]).gradient
+    0.5
+    """
+    sizes = np.ones(len(names)) if typical is None else np.asarray(typical, np.float64)
+    space = _Space(tuple(names), sizes, np.zeros(len(names), dtype=np.bool_))
+    search = _Search(likelihood(rows), rows.n_people, space=space, penalty=0.0)
+    theta = space.inward(np.asarray(estimates, dtype=np.float64))
+    hessian = search.curvature(theta)
+    return _described(search, theta, hessian, n_distinct=rows.n_distinct)
+
+
 def delta_variance(
     function: Callable[[FloatArray], FloatArray],
     *,
@@ -297,7 +474,7 @@ def delta_variance(
     function : callable
         Takes parameters, gives the numbers, shape (k,).
     estimates : array_like of float, shape (m,)
-        Estimates, above 0.
+        Estimates.
     covariance : ndarray of float64, shape (m, m)
         Their covariance.
 
@@ -308,8 +485,9 @@ def delta_variance(
 
     Notes
     -----
-    Delta method: g' C g, where C is the covariance of the logs of the parameters and
-    g the derivatives by those logs, by central differences.
+    Delta method: g' C g, where C is the covariance of the parameters and g are the
+    derivatives by them: central differences over steps of a thousandth of a standard
+    error, or of 1e-4 of the estimate where that is less.
 
     Examples
     --------
@@ -321,33 +499,70 @@ def delta_variance(
     [0.41]
     """
     center = np.asarray(estimates, dtype=np.float64)
+    errors = np.sqrt(np.diag(covariance))
+    sizes = np.where(center == 0, errors, np.minimum(errors, np.abs(center)))
+    steps = np.where(sizes > 0, _STEP * sizes, _STEP)
     slopes = np.array([
-        (function(center * np.exp(step)) - function(center * np.exp(-step)))
-        for step in _STEP * np.eye(center.size)
-    ]) / (2 * _STEP)  # fmt: skip
-    of_logs = covariance / np.outer(center, center)
-    return np.asarray(np.einsum("ik,ij,jk->k", slopes, of_logs, slopes))
+        (function(center + step) - function(center - step)) / (2 * step.sum())
+        for step in np.diag(steps)
+    ])  # fmt: skip
+    return np.asarray(np.einsum("ik,ij,jk->k", slopes, covariance, slopes))
+
+
+class _Space(NamedTuple):
+    """Between parameters and the numbers theta that are searched."""
+
+    names: tuple[str, ...]
+    typical: FloatArray
+    is_free: npt.NDArray[np.bool_]
+
+    def inward(self, params: FloatArray) -> FloatArray:
+        """Return theta of some parameters."""
+        ratio = params / self.typical
+        return np.where(self.is_free, ratio, np.log(np.where(self.is_free, 1, ratio)))
+
+    def outward(self, theta: FloatArray) -> FloatArray:
+        """Return the parameters of some theta."""
+        grown = np.exp(np.where(self.is_free, 0, theta))
+        return self.typical * np.where(self.is_free, theta, grown)
+
+    def slopes(self, params: FloatArray) -> FloatArray:
+        """Return the derivative of each parameter by its theta."""
+        return np.where(self.is_free, self.typical, params)
 
 
 class _Search:
-    """The mean loss of an objective in log-parameters; counts its evaluations."""
+    """The mean loss of an objective by theta; counts its evaluations."""
 
-    def __init__(self, objective: Objective, n_people: float) -> None:
+    def __init__(
+        self, objective: Objective, n_people: float, *, space: _Space, penalty: float
+    ) -> None:
         self.objective = objective
         self.n_people = n_people
+        self.space = space
+        self.penalty = penalty
         self.n_evaluations = 0
         self._last: tuple[FloatArray, tuple[float, FloatArray]] | None = None
 
     def loss(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Return minus the mean log-likelihood and its gradient in logs."""
+        """Return minus the mean log-likelihood and its gradient by theta."""
         if self._last is not None and np.array_equal(theta, self._last[0]):
             return self._last[1]
         self.n_evaluations += 1
-        params = np.exp(theta)
+        params = self.space.outward(theta)
         value, gradient = self.objective(params)
-        result = (-value / self.n_people, -gradient * params / self.n_people)
+        by_theta = gradient * self.space.slopes(params) / self.n_people
+        result = (
+            -value / self.n_people + self.penalty * dot(theta, theta),
+            2 * self.penalty * theta - by_theta,
+        )
         self._last = (theta.copy(), result)
         return result
+
+    def log_likelihood(self, theta: FloatArray) -> float:
+        """Return the log-likelihood of all people, without the penalty."""
+        mean = self.loss(theta)[0] - self.penalty * dot(theta, theta)
+        return -mean * self.n_people
 
     def slope(self, theta: FloatArray) -> float:
         """Return the largest derivative that a step within the bounds could use."""
@@ -376,6 +591,8 @@ def _descend(
     start: FloatArray,
     *,
     bounds: Sequence[tuple[float, float]] | None,
+    least_gain: float = 1e-15,
+    flat: float = 1e-8,
 ) -> FloatArray:
     """Run L-BFGS-B; whether it ended well is judged by the gradient, not by it."""
     found = minimize(
@@ -384,29 +601,93 @@ def _descend(
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"ftol": 1e-15, "gtol": 1e-8, "maxiter": 1000, "maxfun": 2000},
+        options={"ftol": least_gain, "gtol": flat, "maxiter": 1000, "maxfun": 2000},
     )
     return np.asarray(found.x, dtype=np.float64)
 
 
 def _best(search: _Search, begin: FloatArray) -> FloatArray | None:
-    """Return the maximum from the first start, or the best of all if it is no good."""
+    """Return the best maximum that any of the starts leads to."""
     bounds = [(-_LOG_BOUND, _LOG_BOUND)] * begin.shape[1]
     found: list[tuple[float, FloatArray]] = []
     for start in begin:
-        theta = _descend(search.loss, start, bounds=bounds)
+        theta = _polished(search, _descend(search.loss, start, bounds=bounds))
+        for _ in range(_MAX_RESTARTS):
+            if search.is_maximum(theta):
+                break
+            # On a ridge the loss falls by less than its last digits: begin again
+            # there and let the gradient alone say when to stop.
+            theta = _descend(search.loss, theta, bounds=bounds, least_gain=0.0)
+            theta = _polished(search, theta)
         if search.is_maximum(theta):
             found.append((search.loss(theta)[0], theta))
-            if len(found) == 1 and np.all(np.abs(theta) < _LOG_BOUND - _EDGE):
-                return theta
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
+def _polished(search: _Search, theta: FloatArray) -> FloatArray:
+    """Walk on by Newton steps while the gradient shrinks.
+
+    The value is a sum of large terms that cancel; where its differences drown, the
+    gradient is still exact.
+    """
+    for _ in range(_N_NEWTON):
+        slope = search.slope(theta)
+        if slope <= _GRADIENT:
+            break
+        better = np.clip(theta + _newton(search, theta), -_LOG_BOUND, _LOG_BOUND)
+        if not search.slope(better) < slope:
+            break
+        theta = better
+    return theta
+
+
+def _newton(search: _Search, theta: FloatArray) -> FloatArray:
+    """Return a Newton step within the bounds; 0 where the curvature allows none."""
+    gradient, hessian = search.loss(theta)[1], search.curvature(theta)
+    edge = np.abs(theta) > _LOG_BOUND - _EDGE
+    moves = ~(edge & (gradient * theta < 0))
+    step = np.zeros(theta.size)
+    while moves.any() and np.isfinite(hessian).all():
+        part = hessian[np.ix_(moves, moves)]
+        if float(np.linalg.eigvalsh(part)[0]) <= _FLAT:
+            return np.zeros(theta.size)
+        step = np.zeros(theta.size)
+        step[moves] = -np.linalg.solve(part, gradient[moves])
+        outward = edge & (step * theta > 0)
+        if not outward.any():
+            break
+        moves &= ~outward
+    # As a whole up to the first bound it meets: cut one by one, steps leave a ridge.
+    room = _LOG_BOUND - np.sign(step) * theta
+    far = np.abs(step) > room
+    return step * float(np.min(room[far] / np.abs(step)[far], initial=1.0))
+
+
+def _warm(
+    search_of: Callable[[Rows], _Search],
+    rows: Rows,
+    begin: FloatArray,
+    *,
+    n_warm: int,
+) -> tuple[FloatArray, FloatArray | None]:
+    """Let the starts compete on samples: the starts with the winner first.
+
+    Also returns the curvature of the sample at the winner, when there is one.
+    """
+    for n in (N_TRIAL, n_warm):
+        rough = search_of(systematic_sample(rows, n))
+        winner = _best(rough, begin if n == N_TRIAL else begin[:1])
+        if winner is None:
+            return begin, None
+        begin = np.vstack([winner, begin])
+    return begin, rough.curvature(begin[0])
+
+
 def _whitened(
-    search: _Search, origin: FloatArray, hessian: FloatArray
+    search: _Search, origin: FloatArray, hessian: FloatArray | None
 ) -> FloatArray | None:
     """Descend where the curvature at the origin is the same in all directions."""
-    if float(np.linalg.eigvalsh(hessian)[0]) <= _FLAT:
+    if hessian is None or float(np.linalg.eigvalsh(hessian)[0]) <= _FLAT:
         return None
     back = np.linalg.inv(np.linalg.cholesky(hessian))
 
@@ -416,49 +697,51 @@ def _whitened(
         return value, back @ gradient
 
     with np.errstate(all="ignore"):  # a wild step ends in a failed check, not here
-        theta = origin + back.T @ _descend(loss, np.zeros(origin.size), bounds=None)
+        # The gradient of a mean over many is noise below; a Newton step follows.
+        z = _descend(loss, np.zeros(origin.size), bounds=None, flat=1e-6)
+        theta = origin + back.T @ z
+        theta = _polished(search, theta)
         return theta if search.is_maximum(theta) else None
 
 
-def _systematic_sample(rows: Rows, n: int) -> Rows:
-    """Return every k-th person in the order of the rows: no random numbers."""
-    passed = np.cumsum(rows.counts)
-    places = (np.arange(n) + 0.5) * (passed[-1] / n)
-    picked = np.searchsorted(passed, places).clip(max=rows.n_distinct - 1)
-    index, counts = np.unique(picked, return_counts=True)
-    return Rows(tuple(c[index] for c in rows.columns), counts.astype(np.float64))
-
-
-def _finish(
-    search: _Search, theta: FloatArray, *, names: tuple[str, ...], n_distinct: int
-) -> Fit:
-    """Polish a maximum with one Newton step and attach its covariance."""
+def _finish(search: _Search, theta: FloatArray, *, n_distinct: int) -> Fit:
+    """Polish a maximum with one Newton step and describe it."""
     slope, downhill = search.slope(theta), search.loss(theta)[1]
     hessian = search.curvature(theta)
-    at_bound = _undetermined(theta, hessian, names=names, n_people=search.n_people)
-    if not at_bound:
+    if not _undetermined(theta, hessian, search=search):
         better = theta - np.linalg.solve(hessian, downhill)
         if search.is_maximum(better) and search.slope(better) < slope:
-            theta, slope = better, search.slope(better)
-    params = np.exp(theta)
+            theta = better
+    return _described(search, theta, hessian, n_distinct=n_distinct)
+
+
+def _described(
+    search: _Search, theta: FloatArray, hessian: FloatArray, *, n_distinct: int
+) -> Fit:
+    """Put together what is known at a point, its covariance included."""
+    at_bound = _undetermined(theta, hessian, search=search)
+    params = search.space.outward(theta)
     covariance = None
     if not at_bound:
-        covariance = np.linalg.inv(hessian) / search.n_people * np.outer(params, params)
+        slopes = search.space.slopes(params)
+        covariance = np.linalg.inv(hessian) / search.n_people * np.outer(slopes, slopes)
     return Fit(
-        names=names,
+        names=search.space.names,
         estimates=params,
         covariance=covariance,
-        log_likelihood=-search.loss(theta)[0] * search.n_people,
+        log_likelihood=search.log_likelihood(theta),
         n_people=search.n_people,
         n_distinct=n_distinct,
         n_evaluations=search.n_evaluations,
-        gradient=slope,
+        gradient=search.slope(theta),
         at_bound=at_bound,
+        free=tuple(np.array(search.space.names)[search.space.is_free].tolist()),
+        penalty=search.penalty,
     )
 
 
 def _undetermined(
-    theta: FloatArray, hessian: FloatArray, *, names: tuple[str, ...], n_people: float
+    theta: FloatArray, hessian: FloatArray, *, search: _Search
 ) -> tuple[str, ...]:
     """Name the parameters on the edge of their range, or along which it is flat."""
     flagged = np.abs(theta) > _LOG_BOUND - _EDGE
@@ -467,6 +750,7 @@ def _undetermined(
     if flat.any():
         flagged |= np.any(np.abs(vectors[:, flat]) > _SHARE, axis=1)
     else:
-        spread = np.sqrt(np.diag(np.linalg.inv(hessian)) / n_people)
+        spread = np.sqrt(np.diag(np.linalg.inv(hessian)) / search.n_people)
         flagged |= spread > _MAX_LOG_ERROR
-    return tuple(n for n, f in zip(names, flagged, strict=True) if f)
+    names = zip(search.space.names, flagged, strict=True)
+    return tuple(name for name, is_flagged in names if is_flagged)

@@ -16,6 +16,10 @@ YEAR_DAYS = 365.25
 """Length of the year of a discount rate, in days."""
 
 
+MAX_DAYS = 36_525
+"""Longest horizon and unit of time, in days: 100 years."""
+
+
 class Steps(NamedTuple):
     """A horizon in steps.
 
@@ -63,6 +67,35 @@ def steps(horizon_days: float, *, discount_rate: float = 0.0) -> Steps:
     ends = np.minimum(MONTH_DAYS * np.arange(1, n_months + 1), horizon_days)
     middles = (ends + np.concatenate([[0.0], ends[:-1]])) / 2
     return Steps(ends, (1 + discount_rate) ** (-middles / YEAR_DAYS))
+
+
+def opportunities(n: int, unit_days: float, *, discount_rate: float = 0.0) -> Steps:
+    """Cut a horizon into opportunities to buy, each with the discount of its end.
+
+    Parameters
+    ----------
+    n : int
+        Opportunities, at least 1.
+    unit_days : float
+        Days from one to the next, above 0.
+    discount_rate : float, optional
+        Annual rate, at least 0.
+
+    Returns
+    -------
+    Steps
+        One step for the whole horizon when nothing is discounted.
+
+    Examples
+    --------
+    >>> opportunities(2, 365.25, discount_rate=0.1).factors.round(4).tolist()
+    [0.9091, 0.8264]
+    """
+    if discount_rate == 0:
+        return Steps(np.array([n * unit_days]), np.ones(1))
+    ends = unit_days * np.arange(1, n + 1, dtype=np.float64)
+    factors = np.exp(-math.log1p(discount_rate) * ends / YEAR_DAYS)
+    return Steps(ends, factors)
 
 
 def within(

@@ -15,7 +15,9 @@ from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.measures.cohorts import Cohorts, cohorts
 from selfloop.measures.funnel import Funnel, funnel
-from selfloop.measures.lifetime import LifetimeModel, fit_lifetime
+from selfloop.measures.lifetime.backtest import Backtest, backtest_of
+from selfloop.measures.lifetime.fit import fit_lifetime, past_model
+from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.loop import SelfLoop, self_loop
 from selfloop.measures.referral import ReferralNetwork, referral_network
 from selfloop.measures.social import check_settings, value_table
@@ -75,6 +77,8 @@ class Analysis:
         Repurchase by month of the first purchase.
     lifetime : LifetimeModel or None
         The fitted model.
+    backtest : Backtest or None
+        How the same model, fitted earlier, predicted what has happened since.
     network : ReferralNetwork or None
         The referral network.
     values : ibis table
@@ -96,6 +100,7 @@ class Analysis:
     funnel_by_source: Funnel
     cohorts: Cohorts
     lifetime: LifetimeModel | None
+    backtest: Backtest | None
     network: ReferralNetwork | None
     values: ir.Table = field(repr=False)
     value_summary: ValueSummary
@@ -189,8 +194,15 @@ def analyze(
         unavailable["referral"] = "no table of referrals"
     say("lifetime value")
     model: LifetimeModel | None = None
+    test: Backtest | None = None
     try:
         model = fit_lifetime(events)
+        past = past_model(model)
+        if past is not None and model.choice is not None and model.choice.cut:
+            say("backtest")
+            test = backtest_of(past, model.choice.cut)
+        elif model.choice is not None:
+            unavailable["backtest"] = model.choice.holdout_reason
     except FitError as error:
         unavailable["lifetime value"] = str(error)
     if model is not None and model.spend is None:
@@ -205,6 +217,7 @@ def analyze(
         funnel_by_source=by_source,
         cohorts=triangle,
         lifetime=model,
+        backtest=test,
         network=network,
         values=values,
         value_summary=summarise(values),

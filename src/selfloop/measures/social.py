@@ -15,7 +15,8 @@ from selfloop.inputs.events import Events
 from selfloop.kernels.forest import descendants
 from selfloop.kernels.ledger import direct_value, ledger, network_value, passed_up
 from selfloop.kernels.network import mean_generation, topological_order
-from selfloop.measures.lifetime import LifetimeModel, fit_lifetime
+from selfloop.measures.lifetime.fit import fit_lifetime
+from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.referral import Forest, forest_of
 
 _SOCIAL = ("reach", "direct_value", "network_value", "given_value", "social_value")
@@ -84,7 +85,9 @@ def customer_value(
     True
     """
     check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
-    if model is not None and model.events is not events:
+    if model is not None and (
+        model.population is None or model.population.events is not events
+    ):
         raise SettingError("model must be one of fit_lifetime(events) of these events")
     return value_table(
         events,

@@ -195,6 +195,130 @@ _PLOTS: dict[str, dict[str, str]] = {
         "en": "estimate (log scale; time in units of {unit})",
         "zh": "估计值（对数坐标；时间单位 {unit}）",
     },
+    "lifetime.undetermined": {
+        "en": "not determined by the data",
+        "zh": "数据无法确定",
+    },
+    "lifts.title": {"en": "{model}: lift of covariates", "zh": "{model}：协变量的影响"},
+    "lifts.axis": {
+        "en": "ratio to the reference (log scale)\nwith 95 % interval",
+        "zh": "与对比组的比值（对数坐标）\n及 95% 置信区间",
+    },
+    "lifts.purchase rate": {"en": "purchase rate", "zh": "购买频率"},
+    "lifts.leaving": {"en": "leaving", "zh": "流失"},
+    "lifts.order value": {"en": "order value", "zh": "每次购买金额"},
+    "lifts.level": {
+        "en": "{name}: {level}\nvs {reference}",
+        "zh": "{name}：{level}\n对比：{reference}",
+    },
+    "lifts.number": {"en": "{name}:\none unit more", "zh": "{name}：\n每增加 1"},
+    "lifts.none": {"en": "fitted without covariates", "zh": "模型不含协变量"},
+    "matrix.title": {
+        "en": "Expected purchases in the next {window}",
+        "zh": "未来 {window}的预期购买次数",
+    },
+    "matrix.alive_title": {
+        "en": "Probability of still being a customer",
+        "zh": "仍是客户的概率",
+    },
+    "matrix.expected": {"en": "expected purchases", "zh": "预期购买次数"},
+    "matrix.alive": {"en": "P(alive) (%)", "zh": "P(alive)（%）"},
+    "matrix.recency": {
+        "en": "days from the first to the latest purchase\n(first purchase {age} ago)",
+        "zh": "首购到最近一次购买的天数\n（首购于 {age}前）",
+    },
+    "matrix.count": {"en": "purchases so far", "zh": "至今购买次数"},
+    "matrix.once": {"en": "bought once: {value}", "zh": "只买过一次：{value}"},
+    "tracking.title": {
+        "en": "{model}: repeat purchases per week",
+        "zh": "{model}：每周复购次数",
+    },
+    "tracking.so_far_title": {
+        "en": "{model}: repeat purchases to date",
+        "zh": "{model}：累计复购次数",
+    },
+    "tracking.week": {
+        "en": "last day of the week\nshaded: holdout, {window} after {at}",
+        "zh": "每周最后一天\n阴影：{at} 之后的留出期，{window}",
+    },
+    "tracking.axis": {
+        "en": "purchases of {n} known customers",
+        "zh": "{n} 位已知客户的复购次数",
+    },
+    "tracking.actual": {"en": "actual", "zh": "实际"},
+    "tracking.expected": {"en": "expected", "zh": "预期"},
+    "tracking.short": {
+        "en": "hollow: last week, {window} only",
+        "zh": "空心：最后一周仅 {window}",
+    },
+    "calibration.title": {
+        "en": "{model}: predicted and actual by tenth",
+        "zh": "{model}：各十分位的预测与实际",
+    },
+    "calibration.purchases": {
+        "en": "predicted purchases per customer, {window}\n"
+        "(square-root scale; numbers: tenth, 1 = top)",
+        "zh": "预测的人均购买次数，{window}\n（平方根坐标；数字为十分位，1 = 最高）",
+    },
+    "calibration.value": {
+        "en": "predicted value per customer, {window}\n"
+        "(square-root scale; numbers: tenth, 1 = top)",
+        "zh": "预测的人均金额，{window}\n（平方根坐标；数字为十分位，1 = 最高）",
+    },
+    "calibration.actual_purchases": {
+        "en": "actual purchases per customer",
+        "zh": "实际的人均购买次数",
+    },
+    "calibration.actual_value": {
+        "en": "actual ({currency})",
+        "zh": "实际的人均金额（{currency}）",
+    },
+    "calibration.points": {
+        "en": "tenth, 95 % interval",
+        "zh": "十分位，95% 置信区间",
+    },
+    "calibration.diagonal": {"en": "actual = predicted", "zh": "实际 = 预测"},
+    "calibration.no_spend": {"en": "no model of order values", "zh": "没有金额模型"},
+    "frequencies.title": {
+        "en": "{model}: purchases in the holdout",
+        "zh": "{model}：留出期内的购买",
+    },
+    "frequencies.count": {
+        "en": "purchases up to {at}\n(second row: customers)",
+        "zh": "截至 {at} 的购买次数\n（第二行：客户数）",
+    },
+    "frequencies.axis": {
+        "en": "purchases per customer, {window} after",
+        "zh": "之后 {window}的人均购买次数",
+    },
+    "frequencies.predicted": {"en": "predicted", "zh": "预测"},
+    "spend.title": {
+        "en": "Mean repeat purchase of each customer",
+        "zh": "各客户的平均复购金额",
+    },
+    "spend.axis": {
+        "en": "mean repeat purchase ({currency})",
+        "zh": "平均复购金额（{currency}）",
+    },
+    "spend.share": {
+        "en": "share of {n} customers (%)",
+        "zh": "占 {n} 位客户的比例（%）",
+    },
+    "spend.actual": {"en": "customers", "zh": "客户"},
+    "spend.model": {"en": "Gamma-Gamma", "zh": "Gamma-Gamma 模型"},
+    "comparison.title": {
+        "en": "Models of purchases, by AIC",
+        "zh": "购买模型比较（AIC）",
+    },
+    "comparison.axis": {
+        "en": "AIC minus that of the chosen model\n"
+        "(less is better; logarithmic beyond 10)",
+        "zh": "AIC 与所选模型之差\n（越小越好；超过 10 为对数坐标）",
+    },
+    "comparison.chosen": {"en": "{model}\nchosen", "zh": "{model}\n所选"},
+    "comparison.beside": {"en": "{model}\ncomparison only", "zh": "{model}\n仅供对照"},
+    "comparison.failed": {"en": "does not fit", "zh": "无法拟合"},
+    "comparison.score": {"en": "holdout\nlog score", "zh": "留出期\n对数得分"},
 }
 
 # The words of the report are many and hold no code: a file of their own.

@@ -7,16 +7,31 @@ from matplotlib.axes import Axes
 from selfloop.measures.analyze import Analysis, ValueSummary
 from selfloop.measures.cohorts import Cohorts
 from selfloop.measures.funnel import Funnel
-from selfloop.measures.lifetime_model import LifetimeModel
+from selfloop.measures.lifetime.backtest import Backtest
+from selfloop.measures.lifetime.compare import ModelComparison
+from selfloop.measures.lifetime.result import FrequencyRecency, LifetimeModel
+from selfloop.measures.lifetime.spread import SpendDistribution
 from selfloop.measures.loop import SelfLoop
 from selfloop.measures.referral import ReferralNetwork
+from selfloop.outputs.plots.backtest import (
+    plot_calibration,
+    plot_cumulative,
+    plot_frequencies,
+    plot_tracking,
+)
 from selfloop.outputs.plots.circulation import plot_self_circulation
 from selfloop.outputs.plots.cohorts import plot_cohorts
+from selfloop.outputs.plots.comparison import plot_comparison
 from selfloop.outputs.plots.fonts import SelfloopFontWarning
 from selfloop.outputs.plots.funnel import plot_funnel
-from selfloop.outputs.plots.lifetime import plot_lifetime
+from selfloop.outputs.plots.lifetime import plot_lifetime, plot_lifts
+from selfloop.outputs.plots.lifetime_matrix import (
+    plot_frequency_recency,
+    plot_p_alive,
+)
 from selfloop.outputs.plots.loop import plot_loop
 from selfloop.outputs.plots.reproduction import plot_reproduction
+from selfloop.outputs.plots.spend import plot_spend
 from selfloop.outputs.plots.tree import plot_referral_tree
 from selfloop.outputs.plots.value import (
     plot_social_value,
@@ -28,14 +43,23 @@ from selfloop.outputs.text import Lang
 __all__ = [
     "SelfloopFontWarning",
     "plot",
+    "plot_calibration",
     "plot_cohorts",
+    "plot_comparison",
+    "plot_cumulative",
+    "plot_frequencies",
+    "plot_frequency_recency",
     "plot_funnel",
     "plot_lifetime",
+    "plot_lifts",
     "plot_loop",
+    "plot_p_alive",
     "plot_referral_tree",
     "plot_reproduction",
     "plot_self_circulation",
     "plot_social_value",
+    "plot_spend",
+    "plot_tracking",
     "plot_value_by_source",
     "plot_value_distribution",
 ]
@@ -54,7 +78,8 @@ def plot(
     ----------
     result : object
         What a measure returned: `Analysis`, `Funnel`, `SelfLoop`, `Cohorts`,
-        `LifetimeModel`, `ReferralNetwork` or `ValueSummary`.
+        `LifetimeModel`, `ModelComparison`, `Backtest`, `FrequencyRecency`,
+        `SpendDistribution`, `ReferralNetwork` or `ValueSummary`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     lang : {"en", "zh"}, optional
@@ -84,9 +109,13 @@ def plot(
 
 
 plot.register(Analysis, plot_loop)
+plot.register(Backtest, plot_tracking)
 plot.register(Cohorts, plot_cohorts)
+plot.register(FrequencyRecency, plot_frequency_recency)
 plot.register(Funnel, plot_funnel)
 plot.register(LifetimeModel, plot_lifetime)
+plot.register(ModelComparison, plot_comparison)
 plot.register(ReferralNetwork, plot_referral_tree)
 plot.register(SelfLoop, plot_self_circulation)
+plot.register(SpendDistribution, plot_spend)
 plot.register(ValueSummary, plot_social_value)

@@ -94,10 +94,12 @@ class Pen:
 
     def title(self, words: str, end: date | None = None) -> None:
         """Write the title, with the last day of the data at its right."""
-        self.ax.set_title(words, loc="left", fontsize="medium", fontweight="bold")
+        # The titles of a given Axes have the fonts of where it was made.
+        font = {"fontfamily": mpl.rcParams["font.family"]}
+        self.ax.set_title(words, font, loc="left", fontsize="medium", fontweight="bold")
         if end is not None:
             note = self.say("plot.end", end=f"{end:%Y-%m-%d}")
-            self.ax.set_title(note, loc="right", fontsize="small", alpha=0.75)
+            self.ax.set_title(note, font, loc="right", fontsize="small", alpha=0.75)
 
     def blank(self, words: str) -> None:
         """Write why there is nothing to draw, in the middle."""
@@ -126,6 +128,8 @@ def drawing(
             ax = empty.add_subplot()
         pen = Pen(ax, lang)
         yield pen
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.label.set_fontfamily(fonts)
         # Ticks made later, when the figure is saved, are outside this context.
         ax.tick_params(labelfontfamily=fonts)
     if pen.missing:

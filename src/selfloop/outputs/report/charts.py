@@ -250,7 +250,7 @@ def by_source(rows: Sequence[Row], voice: Voice, money: Money) -> Markup:
     -------
     markupsafe.Markup
     """
-    left, right, top = 150.0, 530.0, 8.0
+    left, right, top = 168.0, 530.0, 8.0
     known = [row for row in rows if row["lifetime_value_per_buyer"] is not None]
     foot = top + 40 * len(known)
     values = ticks(

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfloop.outputs.report import formats as fmt
-from selfloop.outputs.report.finding import finding
+from selfloop.outputs.report import lifetime_words
+from selfloop.outputs.report.finding import Sentence, finding
 from selfloop.outputs.report.folding import unfold
 from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.reasons import said_in
 from selfloop.outputs.report.summary import show
 from selfloop.outputs.report.voice import PageLang, Voice
 from selfloop.outputs.tables import markdown_cell
@@ -64,7 +66,7 @@ def markdown(numbers: Numbers, *, lang: PageLang = "both") -> str:
         *_section(writer, "funnel.head", _windows(writer)),
         *_section(writer, "circulation.head", _months(writer), _r(writer)),
         *_section(writer, "cohorts.head", _cohorts(writer)),
-        *_section(writer, "lifetime.head", _sources(writer)),
+        *_lifetime(writer),
         *_section(writer, "social.head", _generations(writer), _books(writer)),
         *_section(writer, "advocates.head", _advocates(writer)),
         *_section(writer, "quality.head", _audit(writer), _notes(writer)),
@@ -73,12 +75,16 @@ def markdown(numbers: Numbers, *, lang: PageLang = "both") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _finding(writer: _Writer) -> Iterable[str]:
-    """Write the finding, one paragraph for each language."""
-    said = finding(writer.n)
-    for lang in writer.voice.langs:
+def _paragraphs(writer: _Writer, said: Sequence[Sentence]) -> Iterable[str]:
+    """Write sentences as one paragraph for each language."""
+    for lang in writer.voice.langs if said else ():
         gap = "" if lang == "zh" else " "
         yield gap.join(text(s.key, lang, **s.values) for s in said)
+
+
+def _finding(writer: _Writer) -> Iterable[str]:
+    """Write the finding."""
+    return _paragraphs(writer, finding(writer.n))
 
 
 def _section(writer: _Writer, key: str, *tables: Table) -> Iterable[str]:
@@ -87,11 +93,17 @@ def _section(writer: _Writer, key: str, *tables: Table) -> Iterable[str]:
     filled = [table for table in tables if table[1]]
     if not filled:
         yield writer.say("report.missing")
-    for heads, rows in filled:
-        rule = ["---", *["---:"] * (len(heads) - 1)]
-        body = [[markdown_cell(cell) for cell in row] for row in rows]
-        heads = [markdown_cell(writer.known(head, head)) for head in heads]
-        yield "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *body])
+    for table in filled:
+        yield _table(writer, table)
+
+
+def _table(writer: _Writer, table: Table) -> str:
+    """Write a table."""
+    heads, rows = table
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    body = [[markdown_cell(cell) for cell in row] for row in rows]
+    heads = [markdown_cell(writer.known(head, head)) for head in heads]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *body])
 
 
 def _span(value: str, low: float | None, high: float | None, write: Any) -> str:  # noqa: ANN401
@@ -190,6 +202,118 @@ def _sources(writer: _Writer) -> Table:
     return ("col.source", "col.buyers", "col.own", "col.lifetime"), rows
 
 
+def _lifetime(writer: _Writer) -> Iterable[str]:
+    """Write what is expected, whether it would have been right, and by which model."""
+    lifetime, money = writer.n["lifetime"], writer.money
+    if lifetime["model"] is None:
+        yield from _section(writer, "lifetime.head", _sources(writer))
+        why = writer.n["unavailable"].get("lifetime value", "")
+        yield _missing(writer, "missing.no_model", why)
+        return
+    yield f"## {writer.say('lifetime.head')}"
+    yield from _paragraphs(writer, lifetime_words.expected(lifetime, money))
+    yield _table(writer, _forecast(writer))
+    for note in lifetime_words.cautions(lifetime, money):
+        yield from _paragraphs(writer, note)
+    yield _table(writer, _sources(writer))
+    if lifetime["spend"] is None:
+        yield _missing(writer, "missing.no_spend_model", lifetime["spend_reason"])
+    yield f"### {writer.say('backtest.head')}"
+    if lifetime["backtest"] is None:
+        yield _missing(writer, "report.missing", lifetime["backtest_reason"])
+    else:
+        yield from _paragraphs(writer, lifetime_words.tested(lifetime, money))
+        yield _table(writer, _scores(writer))
+        yield writer.say("backtest.decile")
+        yield _table(writer, _deciles(writer))
+    yield f"### {writer.say('choice.head')}"
+    yield from _paragraphs(writer, lifetime_words.chosen(lifetime))
+    if lifetime["choice"] is not None:
+        yield _table(writer, _models(writer))
+
+
+def _missing(writer: _Writer, key: str, why: str) -> str:
+    """Say what is missing, and why."""
+    said = dict.fromkeys(said_in(why, lang) for lang in writer.voice.langs)
+    return f"{writer.say(key)}: {markdown_cell(' / '.join(said))}"
+
+
+def _forecast(writer: _Writer) -> Table:
+    """Write what all buyers and a new one are going to bring, with intervals."""
+    lifetime, rows = writer.n["lifetime"], []
+    total, new = lifetime["total"], lifetime["new_customer"]
+    days = fmt.count(total["horizon_days"])
+    for found, name, what, write in (
+        (total, "forecast.purchases", "purchases", fmt.count),
+        (total, "forecast.value", "value", writer.money.short),
+        (new, "forecast.new_count", "purchases", fmt.number),
+        (new, "forecast.new", "value", writer.money.short),
+    ):
+        ends = [found[f"{what}_{end}"] for end in ("low", "high")]
+        means = [found.get(f"{what}_mean_{end}") for end in ("low", "high")]
+        if found is new:
+            ends, means = [None, None], ends
+        rows.append([
+            writer.say(name, days=days), write(found[what]),
+            *(" – ".join(map(write, pair)) if pair[0] is not None else fmt.MISSING
+              for pair in (ends, means)),
+        ])  # fmt: skip
+    return ("col.item", "col.value", "col.happen", "col.mean"), rows
+
+
+def _scores(writer: _Writer) -> Table:
+    """Write the scores of the model and of naive methods."""
+    test = writer.n["lifetime"]["backtest"]
+    rows = []
+    for row in test["scores"]:
+        total = writer.money.short if row["measure"] == "value" else fmt.count
+        each = writer.money.short if row["measure"] == "value" else fmt.number
+        rows.append([
+            writer.known(f"method.{row['method']}", row["method"]),
+            writer.say(f"measure.{row['measure']}"),
+            total(row["predicted"]), total(row["actual"]),
+            lifetime_words.signed_share(row["error"]), each(row["mae"]),
+            each(row["rmse"]), fmt.number(row["rank_correlation"]),
+            fmt.share(row["share_top_tenth"]),
+        ])  # fmt: skip
+    heads = ("method", "measure", "predicted", "actual", "error", "mae", "rmse",
+             "rank_correlation", "top_tenth")  # fmt: skip
+    return tuple(f"col.{head}" for head in heads), rows
+
+
+def _deciles(writer: _Writer) -> Table:
+    """Write the tenths of buyers, predicted and actual."""
+    rows = []
+    for row in writer.n["lifetime"]["backtest"]["deciles"]:
+        write = writer.money.short if row["measure"] == "value" else fmt.number
+        rows.append([
+            str(row["decile"]), writer.say(f"measure.{row['measure']}"),
+            fmt.count(row["n_people"]), write(row["predicted"]),
+            _span(write(row["actual"]), row["actual_low"], row["actual_high"], write),
+        ])  # fmt: skip
+    return ("col.decile", "col.measure", "col.people", "col.predicted",
+            "col.actual"), rows  # fmt: skip
+
+
+def _models(writer: _Writer) -> Table:
+    """Write the models of purchases side by side."""
+    rows = [
+        [
+            row["label"],
+            fmt.count(row["n_parameters"]),
+            lifetime_words.aic(row["aic_above_best"]),
+            lifetime_words.signed_share(row["holdout_error"]),
+            lifetime_words.log_score(row["holdout_log_score"]),
+            " ".join(dict.fromkeys(
+                said_in(row["role"], lang) for lang in writer.voice.langs
+            )),
+        ]
+        for row in writer.n["lifetime"]["choice"]["models"]
+    ]  # fmt: skip
+    heads = ("model", "n_parameters", "aic", "holdout_error", "log_score", "use")
+    return tuple(f"col.{head}" for head in heads), rows
+
+
 def _generations(writer: _Writer) -> Table:
     """Write people and revenue of each generation."""
     rows = [
@@ -256,7 +380,7 @@ def _notes(writer: _Writer) -> Table:
     rows = [
         [
             writer.known(f"part.{part}", part),
-            writer.known(f"because.{reason}", reason),
+            " / ".join(dict.fromkeys(said_in(reason, x) for x in writer.voice.langs)),
         ]
         for part, reason in writer.n["unavailable"].items()
     ]

@@ -3,18 +3,18 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from selfloop import __version__
-from selfloop.core.schema import TABLES
 from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK
 from selfloop.outputs.report.cards import cards
 from selfloop.outputs.report.finding import finding
 from selfloop.outputs.report.folding import fold
+from selfloop.outputs.report.lifetime import lifetime_numbers
+from selfloop.outputs.report.plain import plain, records
 from selfloop.outputs.text import text
 
 if TYPE_CHECKING:
@@ -81,74 +81,6 @@ def report_numbers(
         "zh": [text(s.key, "zh", **s.values).replace("**", "") for s in said],
     }
     return fold(numbers)
-
-
-def plain(value: object, kind: str = "") -> Any:  # noqa: ANN401 - any JSON value
-    """Return a value as JSON has it.
-
-    Parameters
-    ----------
-    value : object
-        A cell of a table: text, number, date, or a missing value of any kind.
-    kind : str, optional
-        Kind of its column (see `selfloop.core.schema.Column`).
-
-    Returns
-    -------
-    str, int, float, bool or None
-        ``None`` for every missing value and for infinity; floats with 12 digits,
-        which keeps the cent and drops the noise behind it, shares with 6.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> plain(float("nan")), plain(pd.NaT), plain(0.1 + 0.2)
-    (None, None, 0.3)
-    >>> plain(pd.Timestamp("2026-03-01"), "month")
-    '2026-03'
-    """
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
-        return None
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, (float, Decimal)):
-        digits = 6 if kind == "share" else 12
-        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-    if isinstance(value, pd.Period) or (isinstance(value, date) and kind == "month"):
-        return value.strftime("%Y-%m")
-    if isinstance(value, datetime) and kind != "date":
-        return value.isoformat(timespec="seconds")
-    return value.strftime("%Y-%m-%d") if isinstance(value, date) else str(value)
-
-
-def records(frame: pd.DataFrame, table: str = "") -> list[dict[str, Any]]:
-    """Return the rows of a table as dictionaries of plain values.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        A small table.
-    table : str, optional
-        Its name in `selfloop.core.schema.TABLES`, for the kinds of its columns.
-
-    Returns
-    -------
-    list of dict
-
-    Examples
-    --------
-    >>> records(pd.DataFrame({"stage": ["referral"], "n_reached": [7]}))
-    [{'stage': 'referral', 'n_reached': 7}]
-    """
-    kinds = {c.name: c.kind for c in TABLES[table]} if table else {}
-    names = [str(name) for name in frame.columns]
-    columns = [
-        [plain(value, kinds.get(name, "")) for value in frame.iloc[:, place]]
-        for place, name in enumerate(names)
-    ]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _made_at(now: datetime | None) -> str:
@@ -242,26 +174,19 @@ def _cohorts(analysis: "Analysis") -> list[dict[str, Any]]:
 
 
 def _lifetime(analysis: "Analysis") -> dict[str, Any]:
-    """Return the fitted models and the values by source."""
-    model, summary = analysis.lifetime, analysis.value_summary
-    by_source = records(summary.by_source)
-    if model is None:
-        return {"model": None, "by_source": by_source, "histogram": []}
-    purchases, value = model.expected_new_customer(analysis.horizon_days)
+    """Return the fitted models, how they predict, and the values by source."""
+    summary = analysis.value_summary
+    known = analysis.lifetime is not None
     return {
-        "model": model.model,
-        "unit_days": plain(model.unit_days),
-        "n_people": plain(model.n_people),
-        "n_repeat_purchases": plain(model.n_repeat_purchases),
-        "log_likelihood": plain(model.log_likelihood),
-        "parameters": records(model.summary()),
-        "new_customer": {
-            "horizon_days": analysis.horizon_days,
-            "purchases": plain(purchases),
-            "value": plain(value),
-        },
-        "by_source": by_source,
-        "histogram": records(summary.histogram),
+        **lifetime_numbers(
+            analysis.lifetime,
+            analysis.backtest,
+            horizon_days=analysis.horizon_days,
+            why_no_backtest=analysis.unavailable.get("backtest", ""),
+        ),
+        "by_source": records(summary.by_source),
+        "histogram": records(summary.histogram) if known else [],
+        "histogram_of": summary.value_column,
     }
 
 

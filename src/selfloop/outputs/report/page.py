@@ -20,6 +20,7 @@ from selfloop.outputs.report.diagram import loop_diagram
 from selfloop.outputs.report.finding import Sentence, finding
 from selfloop.outputs.report.folding import unfold
 from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.lifetime_view import lifetime_view
 from selfloop.outputs.report.voice import PageLang, Voice
 from selfloop.outputs.tables import format_table
 from selfloop.outputs.text import Lang
@@ -37,7 +38,6 @@ _DEFINITIONS = (
     ("lifetime.head", "define.lifetime"),
     ("social.head", "define.social"),
 )
-_MODELS = {"bg_nbd": "BG/NBD"}
 _LOCAL_FONTS = (
     "PingFang SC", "PingFangSC-Regular", "Hiragino Sans GB", "Microsoft YaHei",
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
@@ -189,10 +189,8 @@ def _file(environment: Environment, name: str) -> str:
 
 def _sections(numbers: Numbers, voice: Voice, money: Money) -> dict[str, Any]:
     """Return what the sections show."""
-    lifetime, r = numbers["lifetime"], _card(numbers, "r")
-    months, bins = numbers["loop"]["months"], lifetime["histogram"]
+    r, months = _card(numbers, "r"), numbers["loop"]["months"]
     has_curve = r["value"] is not None and bool(numbers["loop"]["curve"])
-    worth = [row["lifetime_value_per_buyer"] for row in lifetime["by_source"]]
     said = finding(numbers)
     top = max((row["social_value"] for row in numbers["advocates"]), default=1)
     return {
@@ -211,16 +209,7 @@ def _sections(numbers: Numbers, voice: Voice, money: Money) -> dict[str, Any]:
         if has_curve
         else "",
         "cohorts": views.cohorts(numbers),
-        "model": _MODELS.get(lifetime["model"], lifetime["model"]),
-        "histogram": charts.histogram(bins, voice, money) if bins else "",
-        "groups": [
-            (group, colour)
-            for group, colour in charts.GROUPS.items()
-            if any(row["source_group"] == group for row in bins)
-        ],
-        "by_source": charts.by_source(lifetime["by_source"], voice, money)
-        if any(value is not None for value in worth)
-        else "",
+        "lifetime": lifetime_view(numbers, voice, money),
         "deciles": charts.deciles(numbers["social"]["deciles"], voice, money)
         if numbers["social"]["deciles"]
         else "",

@@ -1,11 +1,14 @@
 """The two languages of a page: one text in English, in Chinese, or in both."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from markupsafe import Markup, escape
 
+from selfloop.outputs.report.finding import Sentence
+from selfloop.outputs.report.reasons import said_in
 from selfloop.outputs.text import TEXTS, Lang, text
 
 PageLang = Literal["both", "en", "zh"]
@@ -69,6 +72,20 @@ class Voice:
             for lang in self.langs
         )
 
+    def paragraphs(self, sentences: Sequence[Sentence]) -> Markup:
+        """Return sentences as one paragraph for each language; nothing without any."""
+        if not sentences:
+            return Markup("")
+        return Markup("").join(
+            Markup("<p{}>{}</p>").format(
+                self._mark(lang),
+                Markup("" if lang == "zh" else " ").join(
+                    self._one(s.key, lang, dict(s.values)) for s in sentences
+                ),
+            )
+            for lang in self.langs
+        )
+
     def plain(self, key: str, **values: object) -> str:
         """Return a text without marks, for titles and labels that are read out."""
         return " · ".join(dict.fromkeys(text(key, x, **values) for x in self.langs))
@@ -76,6 +93,11 @@ class Voice:
     def known(self, key: str, otherwise: str) -> Markup:
         """Say a text when there is one of that key, and else show what was given."""
         return self.say(key) if key in TEXTS else escape(otherwise)
+
+    def reason(self, reason: str) -> Markup:
+        """Say a reason of a measure, as given where there are no words for it."""
+        said = {lang: escape(said_in(reason, lang)) for lang in self.langs}
+        return self._marked(said, Markup(""))
 
     def _one(self, key: str, lang: Lang, values: dict[str, object]) -> Markup:
         """Return an escaped text with its strong parts marked."""

@@ -1,0 +1,1 @@
+"""Lifetime value: what customers are still going to buy, and what it is worth."""

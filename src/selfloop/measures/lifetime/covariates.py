@@ -1,0 +1,318 @@
+"""What is known of a customer at the start, as columns of numbers for a model."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+
+from selfloop.core.errors import FitError, FitWarning, SettingError
+from selfloop.inputs.columns import nearest
+from selfloop.inputs.engine import person_key
+from selfloop.inputs.events import Events
+from selfloop.inputs.read import read_table
+from selfloop.kernels.fitting import FloatArray
+
+PERSONAL = ("source", "channel", "was_referred", "generation")
+"""Covariates that selfloop knows of everybody."""
+
+MISSING_LEVEL = "(missing)"
+"""Level of those for whom a categorical covariate is missing."""
+
+MAX_LEVELS = 20
+"""A categorical covariate with more levels than this says little about any."""
+
+_COLLINEAR = 1e-9  # smallest singular value of a design, against the largest
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A covariate and how it enters a model.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    reference : str
+        Level that the others are compared with: the most frequent one; empty for a
+        number.
+    levels : tuple of str
+        The other levels, the most frequent first; empty for a number.
+    mean : float
+        Mean of a number over buyers, which the model takes as 0.
+    """
+
+    name: str
+    reference: str = ""
+    levels: tuple[str, ...] = ()
+    mean: float = 0.0
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of its columns in the design."""
+        if not self.levels:
+            return (self.name,)
+        return tuple(f"{self.name}={level}" for level in self.levels)
+
+    def design(self, values: npt.NDArray[np.object_] | FloatArray) -> FloatArray:
+        """Return its columns of the design.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n,)
+            Levels as text, or numbers.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_terms)
+            1 where the level is that of the column, else 0; a number less its mean.
+
+        Raises
+        ------
+        FitError
+            When a level was not among those that were fitted.
+        """
+        if not self.levels:
+            return (np.asarray(values, dtype=np.float64) - self.mean)[:, None]
+        known = np.array([self.reference, *self.levels], dtype=object)
+        strange = sorted(set(values.tolist()) - set(known.tolist()))
+        if strange:
+            raise FitError(
+                f"covariate {self.name!r} has levels that were not fitted: "
+                f"{', '.join(map(repr, strange[:5]))}"
+            )
+        return np.stack([values == level for level in self.levels], axis=1) * 1.0
+
+
+def with_covariates(
+    people: ir.Table, events: Events, names: Sequence[str], attributes: object | None
+) -> ir.Table:
+    """Add columns of covariates to a table of buyers.
+
+    Parameters
+    ----------
+    people : ibis table
+        person_no and what else is known.
+    events : Events
+        Where they come from.
+    names : sequence of str
+        Covariates.
+    attributes : path or table or None
+        A table of customers: customer_id and columns.
+
+    Returns
+    -------
+    ibis table
+        The same rows with the covariates, text or float64. Missing text is the level
+        ``(missing)``.
+
+    Raises
+    ------
+    SettingError
+        When there is no such covariate, or the table of customers does not fit.
+    """
+    columns = _personal(events)
+    if attributes is not None:
+        columns = columns.left_join(_attributes(attributes, events), "person_no")
+        columns = columns.drop("person_no_right")
+    known = [c for c in columns.columns if c != "person_no"]
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise SettingError(
+                f"covariates must be among {', '.join(known)}, or columns of "
+                f"attributes=; got {name!r}{hint}"
+            )
+    typed = {name: _typed(columns[name]) for name in names}
+    columns = columns.select("person_no", **typed)
+    return people.drop(*(n for n in names if n in people.columns)).inner_join(
+        columns, "person_no"
+    )
+
+
+def _personal(events: Events) -> ir.Table:
+    """Return what selfloop knows of everybody at the time they came."""
+    core = events.core
+    referred = ibis.ifelse(core.source == "referral", "yes", "no")
+    return core.select(
+        "person_no", "source", "channel", "generation", was_referred=referred
+    )
+
+
+def _attributes(source: object, events: Events) -> ir.Table:
+    """Read a table of customers, one row each."""
+    table = read_table(source, "attributes", events.engine).table
+    if "customer_id" not in table.columns:
+        raise SettingError(
+            "attributes must have a column customer_id; it has "
+            + ", ".join(table.columns)
+        )
+    table = table.mutate(person_no=person_key(table.customer_id.cast("string")))
+    table = events.engine.keep(table.drop("customer_id"), "attributes")
+    counted = table.aggregate(n=table.count(), n_ids=table.person_no.nunique())
+    line = counted.to_pyarrow().to_pylist()[0]
+    if line["n"] > line["n_ids"]:
+        raise SettingError(
+            f"attributes must have one row per customer_id; {line['n']:,} rows have "
+            f"{line['n_ids']:,} ids"
+        )
+    return table
+
+
+def _typed(column: ir.Column) -> ir.Value:
+    """Return a covariate as text or number; text that is all numbers is one."""
+    kind = column.type()
+    if kind.is_boolean():
+        return ibis.cases((column.isnull(), MISSING_LEVEL), (column, "yes"), else_="no")
+    if kind.is_numeric():
+        return column.cast("float64")
+    if kind.is_string():
+        table = column.name("value").as_table()
+        counted = table.aggregate(
+            n=table.value.count(), n_numbers=table.value.try_cast("float64").count()
+        )
+        line = counted.to_pyarrow().to_pylist()[0]
+        if line["n"] and line["n"] == line["n_numbers"]:
+            return column.try_cast("float64")
+    return column.cast("string").fill_null(MISSING_LEVEL)
+
+
+def describe(people: ir.Table, names: Sequence[str]) -> tuple[Covariate, ...]:
+    """Say how covariates enter a model, or refuse those that cannot.
+
+    Parameters
+    ----------
+    people : ibis table
+        Buyers with the covariates.
+    names : sequence of str
+        Covariates.
+
+    Returns
+    -------
+    tuple of Covariate
+
+    Raises
+    ------
+    FitError
+        When one is constant, a number is missing for somebody, or there are too many
+        levels.
+    """
+    return tuple(
+        _number(people, name) if people[name].type().is_numeric()
+        else _levels(people, name)
+        for name in names
+    )  # fmt: skip
+
+
+def _number(people: ir.Table, name: str) -> Covariate:
+    """Describe a numeric covariate."""
+    column = people[name]
+    line = people.aggregate(
+        n=people.count(), known=column.count(), mean=column.mean(),
+        low=column.min(), high=column.max(),
+    ).to_pyarrow().to_pylist()[0]  # fmt: skip
+    n_missing = line["n"] - line["known"]
+    if n_missing:
+        raise FitError(
+            f"covariate {name!r} is missing for {n_missing:,} of {line['n']:,} buyers; "
+            "fill it, or leave it out"
+        )
+    if not np.isfinite([line["low"], line["high"]]).all():
+        raise FitError(f"covariate {name!r} is not finite for every buyer")
+    if line["low"] == line["high"]:
+        raise _constant(name, line["low"])
+    return Covariate(name, mean=float(line["mean"]))
+
+
+def _levels(people: ir.Table, name: str) -> Covariate:
+    """Describe a categorical covariate; the most frequent level is the reference."""
+    counted = people.group_by(level=people[name]).aggregate(n=people.count())
+    rows = counted.order_by(ibis.desc("n"), "level").to_pyarrow().to_pylist()
+    levels = [str(row["level"]) for row in rows]
+    if len(levels) < 2:
+        raise _constant(name, levels[0] if levels else None)
+    if len(levels) > MAX_LEVELS:
+        raise FitError(
+            f"covariate {name!r} has {len(levels):,} levels, at most {MAX_LEVELS} can "
+            "be told apart; group the small ones"
+        )
+    n_missing = sum(row["n"] for row in rows if row["level"] == MISSING_LEVEL)
+    if n_missing:
+        warnings.warn(
+            f"covariate {name!r} is missing for {n_missing:,} buyers; they form a "
+            f"level of their own, {MISSING_LEVEL!r}",
+            FitWarning,
+            stacklevel=2,
+        )
+    return Covariate(name, reference=levels[0], levels=tuple(levels[1:]))
+
+
+def _constant(name: str, value: object) -> FitError:
+    """Say that a covariate explains nothing."""
+    return FitError(
+        f"covariate {name!r} is {value!r} for every buyer, so it explains nothing; "
+        "leave it out"
+    )
+
+
+def design_of(
+    covariates: Sequence[Covariate], values: Mapping[str, npt.NDArray[np.object_]]
+) -> FloatArray:
+    """Return the design of rows with some covariates.
+
+    Parameters
+    ----------
+    covariates : sequence of Covariate
+        How they enter the model.
+    values : mapping of str to ndarray, shape (n,)
+        Their values by name.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_terms)
+
+    Raises
+    ------
+    FitError
+        When a level was not fitted.
+    """
+    return np.concatenate([c.design(values[c.name]) for c in covariates], axis=1)
+
+
+def check_design(
+    covariates: Sequence[Covariate], design: FloatArray, n_people: FloatArray
+) -> None:
+    """Refuse a design whose columns say the same.
+
+    Parameters
+    ----------
+    covariates : sequence of Covariate
+        Their columns.
+    design : ndarray of float64, shape (n, n_terms)
+        Covariates of each row.
+    n_people : ndarray of float64, shape (n,)
+        People per row.
+
+    Raises
+    ------
+    FitError
+        Naming the columns that are collinear, and what to do.
+    """
+    weight = n_people / n_people.sum()
+    centred = design - np.einsum("i,ij->j", weight, design)
+    spread = np.sqrt(np.einsum("i,ij->j", weight, centred**2))
+    scaled = centred / spread * np.sqrt(weight)[:, None]
+    gram = np.einsum("ij,ik->jk", scaled, scaled)
+    values, vectors = np.linalg.eigh(gram)
+    if values[0] > _COLLINEAR:
+        return
+    terms = [term for c in covariates for term in c.terms]
+    same = [t for t, v in zip(terms, vectors[:, 0], strict=True) if abs(v) > 1e-6]
+    raise FitError(
+        f"covariates {', '.join(map(repr, same))} are collinear: each follows from the "
+        "others; leave one of them out"
+    )
