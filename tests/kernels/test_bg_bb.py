@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import betaln
 
 from selfloop.core.errors import FitError
-from selfloop.kernels import bg_bb
+from selfloop.kernels import bg_bb, silence
 from selfloop.kernels.bg_bb import MODEL, BgBb
 from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.purchase_fit import fit_purchases
@@ -378,7 +378,7 @@ def test_many_chains_of_many_lengths():
     x = np.where(recency > 0, rng.integers(1, recency.clip(1) + 1), 0)
     found = bg_bb.each(PAPER, rows_of(x, recency, age))
     n_chains = np.unique(np.stack([x, age]), axis=1).shape[1]
-    assert n_chains > 2 * bg_bb._CHAINS_IN_CACHE
+    assert n_chains > 2 * silence._CHAINS_IN_CACHE
     some = rng.integers(0, x.size, 200)
     for i in some:
         row = rows_of(x[[i]], recency[[i]], age[[i]])

@@ -17,9 +17,10 @@ import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.errors import SettingError
 from selfloop.measures.lifetime.backtest import Backtest
-from selfloop.measures.lifetime.compare import Cut, ModelComparison
+from selfloop.measures.lifetime.compare import ModelComparison
 from selfloop.measures.lifetime.covariates import Covariate
-from selfloop.measures.lifetime.result import FrequencyRecency
+from selfloop.measures.lifetime.holdout import Cut
+from selfloop.measures.lifetime.parts import FrequencyRecency
 from selfloop.measures.lifetime.spread import SpendDistribution
 from selfloop.outputs import plots
 from selfloop.outputs.plots import fonts

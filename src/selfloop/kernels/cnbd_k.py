@@ -275,6 +275,7 @@ class _Since(NamedTuple):
     silent: FloatArray
     by_shape: FloatArray
     by_waited: FloatArray
+    stayed: FloatArray
     log_odds: FloatArray
 
 
@@ -293,13 +294,15 @@ def _since(
     lag = np.log1p(gap / (alpha + recency))
     waited = gap / total
     silent, by_shape, by_waited = _silent(shape, waited, k=k)
-    again = np.maximum(x, 1.0 - first_dropout)
-    log_odds = np.log(a / (b + again - 1 + first_dropout)) + shape * lag
+    stayed = np.maximum(x - (1 - first_dropout), 0.0)
+    log_odds = np.log(a / (b + stayed)) + shape * lag
     if k > 1:
         log_odds = log_odds - np.log(silent)
     if not first_dropout:
         log_odds = np.where(x > 0, log_odds, -np.inf)
-    return _Since(shape, gap, lag, waited, silent, by_shape, by_waited, log_odds)
+    return _Since(
+        shape, gap, lag, waited, silent, by_shape, by_waited, stayed, log_odds
+    )
 
 
 def _silent(
@@ -349,10 +352,7 @@ def _ends(
         value += np.log(since.silent)
         by_r += there * since.by_shape
         by_alpha -= there * since.by_waited * since.waited / (alpha + age)
-    again = np.maximum(x, 1.0 - first_dropout)
-    return _Ends(
-        value, by_r, by_alpha, gone / a, -gone / (b + again - 1 + first_dropout)
-    )
+    return _Ends(value, by_r, by_alpha, gone / a, -gone / (b + since.stayed))
 
 
 def starts(rows: Rows, *, k: int) -> list[tuple[float, ...]]:

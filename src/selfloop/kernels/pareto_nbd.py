@@ -30,8 +30,7 @@ B. G. S. Hardie, A Note on Deriving the Pareto/NBD Model and Related Expressions
 """
 
 import math
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -39,23 +38,30 @@ import numpy.typing as npt
 from scipy.special import expit, exprel, wrightomega
 
 from selfloop.kernels.fitting import FloatArray, Objective, Rows, dot
-from selfloop.kernels.nbd import log_pmf, log_rising, people_above, rising_slope
+from selfloop.kernels.leaving import (
+    ALL,
+    CUT,
+    INTEGRALS_IN_CACHE,
+    SLOPES,
+    STEP,
+    VALUE,
+    Leaving,
+    Table,
+    blocks,
+    integrated,
+    numbered,
+    read_table,
+    table_if_shorter,
+)
 from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
+from selfloop.kernels.rising import log_pmf, log_rising, people_above, rising_slope
 
 _ROWS_IN_CACHE = 16_384  # at a time, with a few temporary arrays
-_INTEGRALS_IN_CACHE = 256  # the same, with 50 to 300 nodes each
-_STEP = 0.22  # of the trapezoidal rule; at 0.4 its error is 1e-9, at 0.3 1e-11
-_CUT = 38.0  # integrands are nothing once e^-38 of their scale
-_LEFT = -3.7  # there the transformed integrand is e^-40
-_PANEL = 1.0  # widest range of ln k that one polynomial covers
-_NARROW = 2e-3  # ranges below are widened to it: rounding must not look like slope
-_LOG_ACCURACY = 32.0  # polynomials end where their terms are e^-32
 _STEP_OF_FALL = 0.035  # at most, of the way over which an integrand vanishes
 _OUTSIDE = 200.0  # logits beyond which integrands have vanished
 _HALVINGS = 26  # of a range of logits: to 1e-5
 _LOG_FOR_EVER = 600.0  # e^600 units of time never end
 _MANY_ALIKE = 2048  # for a block of their own to pay
-_MOST_UNUSED = 8  # times as many counts as rows, or sorting is quicker
 
 
 class ParetoNbd(NamedTuple):
@@ -108,7 +114,7 @@ def each(params: Params, rows: Rows) -> Each:
     n = people.x.size
     value, gradient = np.empty(n), np.empty((4, n))
     q = _lookup(people)
-    for part in _blocks(n, _ROWS_IN_CACHE):
+    for part in blocks(n, _ROWS_IN_CACHE):
         value[part], gradient[:, part] = _each_block(people.cut(part), q, part)
     return Each(value, gradient)
 
@@ -118,7 +124,7 @@ def _each_block(
 ) -> tuple[FloatArray, list[FloatArray]]:
     """Return the log-likelihood of some rows and its derivatives."""
     r, alpha, s, beta, x, recency, age = people
-    at_last, at_end = (_Leaving(*q.read(part, y, _ALL)) for y in people.log_ratios())
+    at_last, at_end = (Leaving(*q.read(part, y, ALL)) for y in people.log_ratios())
     q_end = np.exp(at_end.log)
     cases = _cases(people.log_fall() + at_last.log, q_end)
     grown, grown_too = np.log1p(age / alpha), np.log1p(age / beta)
@@ -237,11 +243,9 @@ def p_alive(
     n = people.x.size
     found = np.empty(n)
     q = _lookup(people)
-    for part in _blocks(n, _ROWS_IN_CACHE):
+    for part in blocks(n, _ROWS_IN_CACHE):
         of_part = people.cut(part)
-        (log_last,), (log_end,) = (
-            q.read(part, y, _VALUE) for y in of_part.log_ratios()
-        )
+        (log_last,), (log_end,) = (q.read(part, y, VALUE) for y in of_part.log_ratios())
         found[part] = _cases(of_part.log_fall() + log_last, np.exp(log_end)).alive
     return found.reshape(shape)
 
@@ -366,10 +370,10 @@ def _pmf_of_none(
     """
     people, _ = _people(params, x, age, age + horizon)
     lookup, found = _lookup(people), np.empty(x.size)
-    for part in _blocks(x.size, _ROWS_IN_CACHE):
+    for part in blocks(x.size, _ROWS_IN_CACHE):
         of_part = people.cut(part)
         now, later = (
-            np.exp(lookup.read(part, y, _VALUE)[0]) for y in of_part.log_ratios()
+            np.exp(lookup.read(part, y, VALUE)[0]) for y in of_part.log_ratios()
         )
         either = now + np.exp(-of_part.log_fall()) * (1 - later)
         found[part] = np.minimum(either, 1)
@@ -389,7 +393,7 @@ def _pmf(
     """Return how probable some purchases are, block by block."""
     values = n, r + x, s, horizon / (alpha + age), horizon / (beta + age)
     found = np.empty(n.size)
-    for part in _blocks(n.size, _INTEGRALS_IN_CACHE):
+    for part in blocks(n.size, INTEGRALS_IN_CACHE):
         found[part] = _pmf_block(*(v[part] for v in values))
     return found
 
@@ -448,218 +452,6 @@ def draw_if_alive(
     return np.asarray(rng.poisson(rate * stays), dtype=np.int64)
 
 
-class _Leaving(NamedTuple):
-    """The log of Q, and its derivatives by r (or x), by s, and by ln k."""
-
-    log: FloatArray
-    by_r: FloatArray
-    by_s: FloatArray
-    by_log_ratio: FloatArray
-
-
-def _integrated(shape: FloatArray, s: FloatArray, log_ratio: FloatArray) -> _Leaving:
-    """Return ln Q by integration, block by block; shape is r + x."""
-    blocks = [
-        _integrated_block(shape[rows], s[rows], log_ratio[rows])
-        for rows in _blocks(shape.size, _INTEGRALS_IN_CACHE)
-    ]
-    return _Leaving(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
-
-
-def _integrated_block(
-    shape: FloatArray, s: FloatArray, log_ratio: FloatArray
-) -> _Leaving:
-    """Return ln Q for r + x = shape by way of Q for one more power of time.
-
-    By parts, and by positive terms alone::
-
-        (r+x+s) Q(r, s) = s [k + (1-k) Q(r, s+1)]       where k <= 1
-                        = s + (r+x) (1-1/k) Q(r+1, s)   where k > 1
-
-    The raised Q has a short tail however small r and s are.
-    """
-    below = log_ratio <= 0
-    log_q, by_r, by_s, by_log_ratio = _raised(
-        shape + ~below, s + below, log_ratio=log_ratio
-    )
-    ratio, both = np.exp(log_ratio), shape + s
-    first = s * np.minimum(ratio, 1)
-    weight = np.where(below, s, shape) * -np.expm1(-np.abs(log_ratio))
-    second = weight * np.exp(log_q)
-    total = first + second  # (r+x+s) Q
-    by_weight = second / np.where(below, s, shape)
-    of_r = second * by_r + np.where(below, 0, by_weight)
-    of_s = first / s + second * by_s + np.where(below, by_weight, 0)
-    # The weight vanishes at k = 1, where its slope does not.
-    turn = np.where(below, -s * ratio, shape / ratio) * np.exp(log_q)
-    of_log_ratio = np.where(below, first, 0) + turn + second * by_log_ratio
-    return _Leaving(
-        np.log(total / both),
-        of_r / total - 1 / both,
-        of_s / total - 1 / both,
-        of_log_ratio / total,
-    )
-
-
-def _raised(m: FloatArray, s: FloatArray, *, log_ratio: FloatArray) -> _Leaving:
-    """Return ln Q for m = r + x by integration over the log of the time to leaving.
-
-    ::
-
-        Q = s k Int (1 + w)^-m (1 + k w)^-(s+1) dw
-
-    where w = e^y and y = c + v - e^-v with c at the scale of the integrand: it then
-    vanishes doubly exponentially on the left and exponentially on the right, and the
-    trapezoidal rule in v needs some 60 nodes for nearly all digits.
-    """
-    ratio, power = np.exp(log_ratio), s + 1
-    scale = -np.log(m + power * ratio)
-    high = _right_end(m, power, log_ratio=log_ratio, scale=scale) - scale
-    v = np.arange(_LEFT, high.max() + _STEP, _STEP)
-    bend = np.exp(-v)
-    y = scale[:, None] + (v - bend)
-    w = np.exp(y)
-    grown = np.log1p(w)
-    w *= ratio[:, None]
-    grown_too = np.log1p(w)
-    y -= m[:, None] * grown
-    y -= power[:, None] * grown_too
-    terms = np.exp(y, out=y)
-    terms *= 1 + bend
-    total = terms.sum(axis=1)
-    return _Leaving(
-        np.log(s * ratio * total * _STEP),
-        -np.einsum("ij,ij->i", terms, grown) / total,
-        1 / s - np.einsum("ij,ij->i", terms, grown_too) / total,
-        1 - power * np.einsum("ij,ij->i", terms, w / (1 + w)) / total,
-    )
-
-
-def _right_end(
-    m: FloatArray, power: FloatArray, *, log_ratio: FloatArray, scale: FloatArray
-) -> FloatArray:
-    """Return a log of time beyond which the integrand is negligible.
-
-    Its log lies below three straight lines, of slopes 1, then 1 less one of the
-    powers, then 1 less both, with bends where w = 1 and where k w = 1.
-    """
-    early, late = np.minimum(0, -log_ratio), np.maximum(0, -log_ratio)
-    fall = np.where(log_ratio <= 0, m, power) - 1
-    least = scale - _CUT
-    at_late = early - fall * (late - early)
-    beyond = late + np.maximum(at_late - least, 0) / (m + power - 1)
-    before = early + (early - least) / np.where(fall > 0, fall, 1)
-    return np.where(at_late > least, beyond, before)
-
-
-_ALL, _VALUE, _SLOPES = slice(0, 4), slice(0, 1), slice(1, 4)
-
-
-class _Table(NamedTuple):
-    """Polynomials in ln k, one for each x and panel, for ln Q and its derivatives.
-
-    Coefficients have shape (degree + 1, n_x * n_panels), the highest power first.
-    """
-
-    low: float
-    width: float
-    n_panels: int
-    coefficients: _Leaving
-
-    def place(
-        self, x_no: IntArray, log_ratio: FloatArray
-    ) -> tuple[IntArray, FloatArray]:
-        """Return which polynomial each row needs, and where from -1 to 1."""
-        u = (log_ratio - self.low) * (2 / self.width)
-        u -= 1
-        if self.n_panels == 1:
-            return x_no, u
-        panel = np.clip(np.floor((u + 1) / 2), 0, self.n_panels - 1)
-        u -= 2 * panel
-        return x_no * self.n_panels + panel.astype(np.int64), u
-
-
-def _table_if_shorter(
-    r: float | FloatArray,
-    s: float | FloatArray,
-    x: FloatArray,
-    *,
-    low: float,
-    high: float,
-    n_values: int,
-) -> _Table | None:
-    """Tabulate ln Q for some x over a range of ln k; None if values are quicker.
-
-    ln Q is analytic in ln k where the imaginary part of that is below pi, and its own
-    imaginary part is below pi there, since mu/(lambda+mu) turns by less. Chebyshev
-    coefficients over a range of half-width h hence fall as e^(-j c) with
-    sinh c = pi/h, whatever r, s and x are.
-    """
-    width = max(high - low, _NARROW)
-    n_panels = math.ceil(width / _PANEL)
-    n_nodes = math.ceil(_LOG_ACCURACY / math.asinh(2 * math.pi * n_panels / width))
-    if x.size * n_panels * n_nodes > n_values:
-        return None
-    low, width = (low + high - width) / 2, width / n_panels
-    interpolation = _interpolation(n_nodes)
-    nodes = low + width * (np.arange(n_panels)[:, None] + interpolation.nodes)
-    shape = np.repeat(r + x, nodes.size)
-    values = _integrated(shape, np.full(shape.size, s), np.tile(nodes.ravel(), x.size))
-    parts = [interpolation.polynomials(v.reshape(-1, n_nodes)) for v in values]
-    return _Table(low, width, n_panels, _Leaving(*parts))
-
-
-class _Interpolation(NamedTuple):
-    """From values at Chebyshev's nodes, within 0 to 1, to polynomials from -1 to 1."""
-
-    nodes: FloatArray
-    to_chebyshev: FloatArray
-    to_powers: FloatArray
-
-    def polynomials(self, values: FloatArray) -> FloatArray:
-        """Return coefficients, the highest power first, of each row of values.
-
-        By way of Chebyshev polynomials: in one step, rounding would grow 1e5 times.
-        """
-        fitted = np.einsum("kj,cj->kc", self.to_chebyshev, values)
-        return np.ascontiguousarray(
-            np.einsum("kp,kc->pc", self.to_powers, fitted)[::-1]
-        )
-
-
-@cache
-def _interpolation(n: int) -> _Interpolation:
-    """Return how to interpolate between n nodes."""
-    angles = math.pi * (np.arange(n) + 0.5) / n
-    to_chebyshev = np.cos(np.arange(n)[:, None] * angles) * (2 / n)
-    to_chebyshev[0] /= 2
-    to_powers = np.zeros((n, n))
-    for k, unit in enumerate(np.eye(n)):
-        to_powers[k, : k + 1] = np.polynomial.chebyshev.cheb2poly(unit[: k + 1])
-    return _Interpolation((1 + np.cos(angles)) / 2, to_chebyshev, to_powers)
-
-
-def _read(coefficients: FloatArray, cell: IntArray, u: FloatArray) -> FloatArray:
-    """Return the value at u of each row's polynomial, by Horner's rule."""
-    found = np.zeros_like(u)
-    if (cell == cell[0]).all():  # which three times as quick
-        for number in coefficients[:, cell[0]].tolist():
-            found *= u
-            found += number
-        return found
-    each_own = np.empty_like(u)
-    for of_power in coefficients:
-        found *= u
-        # Anything but "raise" lets numpy write without a copy; cells are in range.
-        found += np.take(of_power, cell, out=each_own, mode="clip")
-    return found
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    """Cut n rows into blocks."""
-    return (slice(start, start + size) for start in range(0, n, size))
-
-
 class _People(NamedTuple):
     """Parameters and data of customers: each flat, or one number for all of them."""
 
@@ -708,7 +500,7 @@ class _Lookup(NamedTuple):
     s: FloatArray
     x: FloatArray
     x_no: IntArray
-    table: _Table | None
+    table: Table | None
 
     def read(
         self, part: slice, log_ratio: FloatArray, which: slice
@@ -716,10 +508,10 @@ class _Lookup(NamedTuple):
         """Return ln Q of some customers, or which of its derivatives are wanted."""
         if self.table is not None:
             cell, u = self.table.place(self.x_no[part], log_ratio)
-            return tuple(_read(c, cell, u) for c in self.table.coefficients[which])
+            return tuple(read_table(c, cell, u) for c in self.table.coefficients[which])
         r, s = (v if v.ndim == 0 else v[part] for v in (self.r, self.s))
         shape, s = np.broadcast_arrays(r + self.x[part], s)
-        return tuple(_integrated(shape, s, log_ratio))[which]
+        return tuple(integrated(shape, s, log_ratio))[which]
 
 
 def _lookup(people: _People) -> _Lookup:
@@ -727,27 +519,17 @@ def _lookup(people: _People) -> _Lookup:
     r, s = people.r, people.s
     if r.ndim or s.ndim or people.x.size == 0:
         return _Lookup(r, s, people.x, np.empty(0, dtype=np.int64), None)
-    distinct, x_no = _numbered(people.x)
+    distinct, x_no = numbered(people.x)
     if people.alpha.ndim or people.beta.ndim:
         ends = np.stack(people.log_ratios())
     else:  # ln k only rises, or only falls
         span = np.array([people.recency.min(), people.age.max()])
         ends = np.log((people.alpha + span) / (people.beta + span))
     low, high = float(ends.min()), float(ends.max())
-    table = _table_if_shorter(
+    table = table_if_shorter(
         r, s, distinct, low=low, high=high, n_values=2 * people.x.size
     )
     return _Lookup(r, s, people.x, x_no, table)
-
-
-def _numbered(x: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Return the distinct values, rising, and the number of each; whole and >= 0."""
-    if x.max() > _MOST_UNUSED * x.size:
-        return np.unique(x, return_inverse=True)
-    whole = x.astype(np.int64)
-    is_used = np.bincount(whole) > 0
-    number = np.cumsum(is_used) - 1
-    return np.flatnonzero(is_used).astype(np.float64), number[whole]
 
 
 class _Cases(NamedTuple):
@@ -780,7 +562,7 @@ class _Likelihood:
         x, recency, age = rows.columns[:3]
         self.people = rows.counts
         self.n_above = people_above(x, rows.counts)
-        self.distinct, x_no = _numbered(x)
+        self.distinct, x_no = numbered(x)
         is_new = np.ones(x.size, dtype=np.bool_)
         is_new[1:] = (x[1:] != x[:-1]) | (recency[1:] != recency[:-1])
         self.first = np.flatnonzero(is_new)
@@ -800,7 +582,7 @@ class _Likelihood:
         log_q, log_s = np.empty(self.time.size), np.empty(self.time.size)
         for part in self.parts:
             grown, grown_too, log_ratio = _grown(model, self.time[part])
-            (log_q[part],) = q.read(part, log_ratio, _VALUE)
+            (log_q[part],) = q.read(part, log_ratio, VALUE)
             grown *= model.r + self.x[part]
             grown += model.s * grown_too
             np.negative(grown, out=log_s[part])
@@ -825,7 +607,7 @@ class _Likelihood:
         """Say where to find ln Q of the pairs."""
         ends = np.array([self.time.min(), self.time.max()])
         low, high = sorted(_grown(model, ends)[2].tolist())
-        table = _table_if_shorter(
+        table = table_if_shorter(
             model.r, model.s, self.distinct, low=low, high=high, n_values=self.time.size
         )
         r, s = np.asarray(model.r), np.asarray(model.s)
@@ -837,7 +619,7 @@ class _Likelihood:
         """Add up what the two cases give, and the people in the second and alive."""
         n = self.people.size
         value, left, alive = 0.0, np.empty(n), np.empty(n)
-        for part in _blocks(n, _ROWS_IN_CACHE):
+        for part in blocks(n, _ROWS_IN_CACHE):
             people, end_no = self.people[part], self.end_no[part]
             z = log_last.take(self.last_no[part])
             z -= log_end.take(end_no)
@@ -856,7 +638,7 @@ class _Likelihood:
         for part in self.parts:
             time, of_q = self.time[part], on_q[part]
             grown, grown_too, log_ratio = _grown(model, time)
-            by_r, by_s, turn = q.read(part, log_ratio, _SLOPES)
+            by_r, by_s, turn = q.read(part, log_ratio, SLOPES)
             turn *= of_q
             passed = on_s[part] * time
             slopes += (
@@ -915,13 +697,13 @@ def _pmf_block(
     bend = np.maximum(peak, 0)
     middle = peak - wrightomega(peak - bend)  # where y is at the peak
     top = at.log_integrand(middle, bend)
-    low = _boundary(lambda v: at.log_integrand(v, bend) < top - _CUT, -far, middle)
+    low = _boundary(lambda v: at.log_integrand(v, bend) < top - CUT, -far, middle)
     high = _boundary(
-        lambda v: at.log_integrand(v, bend) > top - _CUT,
+        lambda v: at.log_integrand(v, bend) > top - CUT,
         middle,
         bend + math.log(_OUTSIDE),
     )
-    finest = np.minimum(_STEP, _STEP_OF_FALL * np.minimum(middle - low, high - middle))
+    finest = np.minimum(STEP, _STEP_OF_FALL * np.minimum(middle - low, high - middle))
     n_nodes = math.ceil(((high - low) / finest).max()) + 1
     step = (high - low) / (n_nodes - 1)
     terms = np.exp(at.log_integrand(low + step * np.arange(n_nodes), bend) - top)

@@ -26,7 +26,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.bg_bb import (
+from selfloop.kernels.fitting import FloatArray, Objective, Rows, distinct_rows, dot
+from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
+from selfloop.kernels.rising import (
+    log_pmf,
+    log_rising,
+    log_rising_gain,
+    people_above,
+    rising_slope,
+)
+from selfloop.kernels.silence import (
     Chained,
     Quiet,
     Silences,
@@ -36,15 +45,6 @@ from selfloop.kernels.bg_bb import (
     flat,
     of_chains,
 )
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, distinct_rows, dot
-from selfloop.kernels.nbd import (
-    log_pmf,
-    log_rising,
-    log_rising_gain,
-    people_above,
-    rising_slope,
-)
-from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
 
 _CLOSE = 1e-9  # this near to a whole number of tau is one: 3 * 0.1 is not 0.3
 _RAREST = 1e-15  # probability, so that random numbers of trials stay within 64 bits

@@ -14,7 +14,8 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.errors import DataError, FileError, Problem
 from selfloop.measures.lifetime.covariates import Covariate
-from selfloop.measures.lifetime.result import LifetimeModel, SpendModel
+from selfloop.measures.lifetime.parts import SpendModel
+from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.outputs.files import whole_file
 
 LIFETIME_SCHEMA = "selfloop.lifetime/1"

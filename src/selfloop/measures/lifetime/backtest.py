@@ -18,8 +18,8 @@ from selfloop.kernels.fitting import FloatArray, dot
 from selfloop.kernels.horizon import MAX_DAYS
 from selfloop.kernels.independence import rank_correlation
 from selfloop.kernels.intervals import normal_quantile
-from selfloop.measures.lifetime.compare import Cut, default_cut
 from selfloop.measures.lifetime.fit import Model, fit_lifetime
+from selfloop.measures.lifetime.holdout import Cut, default_cut
 from selfloop.measures.lifetime.population import later_purchases
 from selfloop.measures.lifetime.result import LifetimeModel
 

@@ -18,7 +18,9 @@ from selfloop.inputs.events import Events
 from selfloop.kernels.fitting import Fit
 from selfloop.kernels.horizon import MAX_DAYS
 from selfloop.kernels.independence import Independence
-from selfloop.measures.lifetime.compare import ModelComparison, compare, default_cut
+from selfloop.measures.lifetime.compare import ModelComparison, compare
+from selfloop.measures.lifetime.holdout import default_cut
+from selfloop.measures.lifetime.parts import SpendModel
 from selfloop.measures.lifetime.peer import (
     FITTERS,
     fit_with_lifetimes,
@@ -26,7 +28,7 @@ from selfloop.measures.lifetime.peer import (
     taken_over,
 )
 from selfloop.measures.lifetime.population import Population, population
-from selfloop.measures.lifetime.result import LifetimeModel, SpendModel
+from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.lifetime.single import (
     MAX_K,
     Fitted,
@@ -34,9 +36,8 @@ from selfloop.measures.lifetime.single import (
     check_size,
     fit_covariates,
     fit_one,
-    fit_spend,
-    spend_at,
 )
+from selfloop.measures.lifetime.spending import fit_spend, spend_at
 
 Model = Literal[
     "auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "bg_cnbd_k", "mbg_cnbd_k", "bg_bb",

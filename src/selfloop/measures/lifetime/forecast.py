@@ -26,8 +26,7 @@ from selfloop.measures.lifetime.flow import (
     histories,
     worth,
 )
-from selfloop.measures.lifetime.population import KEYS, Population
-from selfloop.measures.lifetime.quantiles import count_quantiles, value_quantiles
+from selfloop.measures.lifetime.population import Population
 
 
 class Interval(NamedTuple):
@@ -201,7 +200,7 @@ def attached(forecast: Forecast, whom: Population, people: ir.Table) -> ir.Table
         **whom.values,
         "p_alive": found.p_alive,
         "purchases_if_alive": found.if_alive,
-        "discount_factor": _ratio(found.discounted, found.if_alive),
+        "discount_factor": ratio(found.discounted, found.if_alive),
     }
     if forecast.spend is not None:
         _, v = forecast.spend_params(forecast.spend.values, triples.design)
@@ -234,8 +233,19 @@ def _order_value(forecast: Forecast, people: ir.Table) -> ir.Value:
     return (people.repeat_value + people.spend_v) * p / (x * p + (q - 1))
 
 
-def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Return above / below, 1 where nothing is expected at all."""
+def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    """Divide what is discounted by what is not.
+
+    Parameters
+    ----------
+    above, below : ndarray of float64
+        Numerator and denominator.
+
+    Returns
+    -------
+    ndarray of float64
+        1 where nothing is expected at all.
+    """
     return np.where(below > 0, above / np.where(below > 0, below, 1.0), 1.0)
 
 
@@ -354,97 +364,3 @@ def new_customer(forecast: Forecast, design: FloatArray) -> tuple[Interval, Inte
             lambda values: np.array([per_money * price(values) * factor]), 1
         )[0]
     return _interval(sums[0], variance[0]), _interval(sums[1], variance[1])
-
-
-def intervals(forecast: Forecast, whom: Population, *, confidence: float) -> ir.Table:
-    """Say how sure the expectations of each buyer are, and what may happen.
-
-    Parameters
-    ----------
-    forecast : Forecast
-        What to ask.
-    whom : Population
-        The buyers.
-    confidence : float
-        Confidence level, above 0 and below 1.
-
-    Returns
-    -------
-    ibis table
-        person_id and the columns of `schema.LIFETIME_INTERVALS`.
-
-    Notes
-    -----
-    P(alive) by the delta method on its log odds, expected purchases on their log.
-    Counts and money are quantiles of what the model says may happen, at the estimated
-    parameters; chance outweighs what is not known of the parameters.
-    """
-    triples = whom.triples
-    rows = histories(triples, forecast.unit_days)
-    part = forecast.purchases
-    params = part.params(part.values, triples.design)
-    found = forecast.flow(part.values, rows, triples.design)
-    expected = found.p_alive * found.if_alive
-
-    def both(values: FloatArray) -> FloatArray:
-        """Return P(alive) and expected purchases under other parameters."""
-        other = forecast.flow(values, rows, triples.design)
-        return np.concatenate([other.p_alive, other.p_alive * other.if_alive])
-
-    errors = np.sqrt(part.variance(both, 2 * expected.size))
-    z = normal_quantile(confidence)
-    alive_low, alive_high = _on_odds(found.p_alive, z * errors[: expected.size])
-    with np.errstate(over="ignore"):  # nothing expected: the factor does not matter
-        factor = np.exp(_ratio_or_zero(z * errors[expected.size :], expected))
-    levels = ((1 - confidence) / 2, (1 + confidence) / 2)
-    shared = {"p_alive": found.p_alive, "horizon": forecast.horizon, "levels": levels}
-    n_low, n_high = count_quantiles(forecast.kernel, params, rows, **shared)  # type: ignore[arg-type]
-    columns = {
-        "p_alive": found.p_alive,
-        "p_alive_low": alive_low,
-        "p_alive_high": alive_high,
-        "expected_purchases": expected,
-        "expected_purchases_low": expected / factor,
-        "expected_purchases_high": expected * factor,
-        "n_purchases_low": n_low,
-        "n_purchases_high": n_high,
-    }
-    money = np.full((3, expected.size), math.nan)
-    if forecast.spend is not None:
-        kernel, v = forecast.spend_params(forecast.spend.values, triples.design)
-        low, high = value_quantiles(
-            forecast.kernel, params, rows, spend=kernel, **shared  # type: ignore[arg-type]
-        )  # fmt: skip
-        scale = _ratio(found.discounted, found.if_alive) * forecast.money_factor
-        money = np.stack([low * scale, high * scale, np.broadcast_to(v, low.shape)])
-    names = ("low_unit", "high_unit", "spend_v")
-    columns |= dict(zip(names, money, strict=True))
-    keys = dict(
-        zip(KEYS, (triples.n_purchases.astype(np.int32), *triples[1:3]), strict=True)
-    )
-    table = whom.events.engine.upload(
-        pa.table(keys | whom.values | columns), "intervals"
-    )
-    people = whom.people.select("person_id", "repeat_value", *whom.keys)
-    people = people.inner_join(table, list(whom.keys))
-    unit = people.repeat_value + people.spend_v
-    return people.mutate(
-        value_low=people.low_unit * unit, value_high=people.high_unit * unit
-    )
-
-
-def _on_odds(share: FloatArray, reach: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the ends of an interval of a share that is symmetric in its log odds."""
-    inside = (share > 0) & (share < 1)
-    safe = np.where(inside, share, 0.5)
-    slope = np.where(inside, reach, 0.0) / (safe * (1 - safe))
-    odds = np.log(safe) - np.log1p(-safe)
-    low, high = (
-        1 / (1 + np.exp(-np.clip(odds + s * slope, -700, 700))) for s in (-1, 1)
-    )
-    return np.where(inside, low, share), np.where(inside, high, share)
-
-
-def _ratio_or_zero(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Return above / below, 0 where below is 0."""
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)

@@ -9,7 +9,8 @@ from selfloop.measures.cohorts import Cohorts
 from selfloop.measures.funnel import Funnel
 from selfloop.measures.lifetime.backtest import Backtest
 from selfloop.measures.lifetime.compare import ModelComparison
-from selfloop.measures.lifetime.result import FrequencyRecency, LifetimeModel
+from selfloop.measures.lifetime.parts import FrequencyRecency
+from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.lifetime.spread import SpendDistribution
 from selfloop.measures.loop import SelfLoop
 from selfloop.measures.referral import ReferralNetwork

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
-from selfloop.measures.lifetime.result import FrequencyRecency
+from selfloop.measures.lifetime.parts import FrequencyRecency
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from selfloop.kernels.independence import Independence
     from selfloop.measures.lifetime.backtest import Backtest
     from selfloop.measures.lifetime.compare import ModelComparison
-    from selfloop.measures.lifetime.result import LifetimeModel, SpendModel
+    from selfloop.measures.lifetime.parts import SpendModel
+    from selfloop.measures.lifetime.result import LifetimeModel
 
 Numbers = Mapping[str, Any]
 
