@@ -14,13 +14,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lifetime_show
 import numpy as np
 from child import ChildError, Run, run_script
 from lifetime_data import read_customers, write_customers
+from lifetime_show import GIGABYTE, LABELS, NAMES, is_cut, page, seconds_of
 from run import RESULTS, _machine
 
 from selfloop.kernels import gamma_gamma
@@ -48,6 +49,21 @@ BEFORE = ("start and imports", "reading", "preparing")
 """Steps whose time does not count."""
 
 FULL_SIZE = 1_000_000
+FASTER = (
+    ("fit", "bg_nbd", 1, "lifetimes", 20),
+    ("fit", "bg_nbd", 1, "pymc", 15),
+    ("fit", "pareto_nbd", LESS, "lifetimes", 50),
+    ("fit", "pareto_nbd", LESS, "pymc", 50),
+    ("fit", "gamma_gamma", 1, "lifetimes", 10),
+    ("fit", "gamma_gamma", 1, "pymc", 10),
+    *(("predict", m, 1, peer, 10) for m in MODELS for peer in PEERS),
+)
+"""Times that a peer should take as long, by a so-maniest part of the customers."""
+
+MOST_SECONDS, MOST_GIGABYTES = 20, 4
+"""Of a fit to more customers."""
+
+KINDS = {"fit": "fit", "predict": "predictions"}
 Params = dict[str, float]
 
 
@@ -61,7 +77,7 @@ def main() -> int:
         except ChildError as error:
             print(error, file=sys.stderr)
             return 1
-    text = lifetime_show.page(result)
+    text = page(result)
     name = f"{options.date}-lifetime-{options.customers}"
     RESULTS.mkdir(exist_ok=True)
     written = json.dumps(result, indent=1) + "\n"
@@ -122,7 +138,7 @@ class Measurement:
         self.programs = ["selfloop", "lifetimes"]
         if options.pymc_python is not None:
             self.programs.append("pymc")
-        self.versions: dict[str, str] = {}
+        self.versions = {name: version(name) for name in ("numpy", "scipy")}
 
     def result(self) -> dict[str, Any]:
         """Run all there is."""
@@ -145,7 +161,7 @@ class Measurement:
             "repeat": self.options.repeat,
             "patience": self.options.patience,
             "rows": rows,
-            "goals": lifetime_show.goals(rows, n) if n >= FULL_SIZE else [],
+            "goals": _goals(rows, n) if n >= FULL_SIZE else [],
         }
 
     def _cells(self) -> Iterator[tuple[str, int, list[str]]]:
@@ -233,13 +249,17 @@ class Measurement:
                 raise
             print(error, file=sys.stderr)
             return head | {"state": "failed", "why": str(error).splitlines()[-1]}
-        return head | self._measured(run)
+        row = head | self._measured(run)
+        print(row["state"], f"{run.seconds:.1f} s", file=sys.stderr, flush=True)
+        return row
 
     def _measured(self, run: Run) -> dict[str, Any]:
         """Return what a run says."""
         if not run.is_finished:
-            worked = [s for step, s in run.steps.items() if step not in BEFORE]
             step = list(run.steps)[-1]
+            worked = [s for name, s in run.steps.items() if name not in BEFORE]
+            if not worked:
+                return {"state": "failed", "why": f"{step} took {run.seconds:.0f} s"}
             return {"state": "stopped", "step": step, "stopped_after": sum(worked)}
         answers = run.answers
         name, number = answers["version"].split()
@@ -283,6 +303,38 @@ def _compared(
         max(row["apart"].values()) <= CLOSE and abs(ratio - 1) <= CONVENTIONS
     )
     return row
+
+
+def _goals(rows: list[dict[str, Any]], n: int) -> list[dict[str, Any]]:
+    """Set what was found beside what was wanted."""
+    by_what = {(r["kind"], r["model"], r["n"], r["program"]): r for r in rows}
+    goals = []
+    for kind, model, part, peer, least in FASTER:
+        theirs = by_what.get((kind, model, n // part, peer))
+        if theirs is None or theirs["state"] == "failed":
+            continue
+        ours = by_what[kind, model, n // part, "selfloop"]
+        ratio = seconds_of(theirs) / seconds_of(ours)
+        goals.append({
+            "label": f"{LABELS[model]}, {n // part:,}, {KINDS[kind]}: times as fast as "
+            f"{NAMES[peer]}",
+            "found": ratio, "is_cut": is_cut(theirs), "limit": least,
+            "is_met": ratio >= least,
+        })  # fmt: skip
+    for row in rows:
+        if row["kind"] != "fit" or row["n"] != MORE * n:
+            continue
+        found = {
+            "s at most": (seconds_of(row), MOST_SECONDS),
+            "GB at most": (row["peak_bytes"] / GIGABYTE, MOST_GIGABYTES),
+        }
+        for unit, (value, most) in found.items():
+            goals.append({
+                "label": f"{LABELS[row['model']]}, {row['n']:,}, fit: {unit}",
+                "found": value, "is_cut": False, "limit": most,
+                "is_met": value <= most,
+            })  # fmt: skip
+    return goals
 
 
 if __name__ == "__main__":

@@ -50,54 +50,12 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def goals(rows: list[Row], n: int) -> list[dict[str, Any]]:
-    """Set what was found beside what was wanted."""
-    found = {(r["kind"], r["model"], r["n"], r["program"]): r for r in rows}
-    wanted = [
-        ("fit", "bg_nbd", n, "lifetimes", 20),
-        ("fit", "bg_nbd", n, "pymc", 15),
-        ("fit", "pareto_nbd", n // 5, "lifetimes", 50),
-        ("fit", "pareto_nbd", n // 5, "pymc", 50),
-        ("fit", "gamma_gamma", n, "lifetimes", 10),
-        ("fit", "gamma_gamma", n, "pymc", 10),
-        *(
-            ("predict", model, n, peer, 10)
-            for model in ("bg_nbd", "mbg_nbd", "pareto_nbd")
-            for peer in ("lifetimes", "pymc")
-        ),
-    ]
-    listed = []
-    for kind, model, size, peer, limit in wanted:
-        theirs = found.get((kind, model, size, peer))
-        if theirs is None or theirs["state"] == "failed":
-            continue
-        ratio = _seconds(theirs) / _seconds(found[kind, model, size, "selfloop"])
-        what = {"fit": "fit", "predict": "predictions"}[kind]
-        label = f"{LABELS[model]}, {size:,}, {what}: times faster than {NAMES[peer]}"
-        listed.append(
-            {"label": label, "found": ratio, "limit": limit, "is_cut": _is_cut(theirs),
-             "is_met": ratio >= limit}
-        )  # fmt: skip
-    for row in rows:
-        if row["kind"] == "fit" and row["n"] == 10 * n:
-            name = f"{LABELS[row['model']]}, {row['n']:,}"
-            for what, value, most in (
-                ("fit, s", row["seconds"]["fit"], 20),
-                ("memory, GB", row["peak_bytes"] / GIGABYTE, 4),
-            ):
-                listed.append(
-                    {"label": f"{name}, {what}, at most", "found": value, "limit": most,
-                     "is_cut": False, "is_met": value <= most}
-                )  # fmt: skip
-    return listed
-
-
-def _seconds(row: Row) -> float:
+def seconds_of(row: Row) -> float:
     """Return how long a row took, or how long it was let."""
-    return row["stopped_after"] if _is_cut(row) else sum(row["seconds"].values())
+    return row["stopped_after"] if is_cut(row) else sum(row["seconds"].values())
 
 
-def _is_cut(row: Row) -> bool:
+def is_cut(row: Row) -> bool:
     """Say whether it was stopped."""
     return bool(row["state"] == "stopped")
 
@@ -140,7 +98,7 @@ def _wall(row: Row) -> str:
     """Write the wall time of everything in a row."""
     if row["state"] == "failed":
         return ""
-    return f"{'>' if _is_cut(row) else ''}{_seconds(row):.3f}"
+    return f"{'>' if is_cut(row) else ''}{seconds_of(row):.3f}"
 
 
 def _cpu(row: Row) -> str:
@@ -157,13 +115,13 @@ def _ratio(row: Row, ours: Row) -> str:
     """Write how many times as long as ours it took."""
     if row["state"] == "failed":
         return ""
-    return f"{'>' if _is_cut(row) else ''}{_seconds(row) / _seconds(ours):.1f}"
+    return f"{'>' if is_cut(row) else ''}{seconds_of(row) / seconds_of(ours):.1f}"
 
 
 def _number(numbers: Row, name: str, form: str) -> str:
     """Write a number that may be missing."""
     value = numbers.get(name)
-    return "" if value is None else format(value, form)
+    return "" if value is None else format(value, form).replace("-0.0000", "0.0000")
 
 
 def _verdict(row: Row) -> str:

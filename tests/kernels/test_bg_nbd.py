@@ -16,7 +16,7 @@ from scipy.special import betaln, gammainc, gammaln
 from scipy.stats import beta, chi2, gamma, poisson
 
 from selfloop.core.errors import FitError
-from selfloop.kernels import bg_nbd, mbg_nbd
+from selfloop.kernels import bg_future, bg_nbd, grid, mbg_nbd
 from selfloop.kernels.bg_nbd import BgNbd
 from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.purchase_fit import fit_purchases
@@ -462,18 +462,18 @@ def test_without_dropout_purchases_go_on():
 @example(BgNbd(0.5, 1, 0.5, 0.5), 0, 0.0, 1e4)
 def test_all_ways_to_expected_purchases_agree(model, x, age, horizon):
     # The closed form or the series on one side, the integral on the other.
-    found = bg_nbd.expected_if_alive(model, x=x, age=age, horizon=horizon)
+    found = bg_future.expected_if_alive(model, x=x, age=age, horizon=horizon)
     ratio = horizon / (model.alpha + age)
     one = (model.r, model.a, model.b, x, ratio)
-    case = bg_nbd._Case(*(np.array([v], dtype=np.float64) for v in one))
-    assert found == pytest.approx(bg_nbd._over_dropout(case)[0], rel=1e-10)
+    case = bg_future._Case(*(np.array([v], dtype=np.float64) for v in one))
+    assert found == pytest.approx(bg_future._over_dropout(case)[0], rel=1e-10)
     assert 0 <= found <= (model.r + x) * ratio * (1 + 1e-12)
 
 
 def test_the_integral_is_taken_in_blocks():
     # a = 1: all 5,000 rows are holes of the closed form.
     x = np.arange(5000) % 7
-    found = bg_nbd.expected_if_alive(
+    found = bg_future.expected_if_alive(
         BgNbd(1, 7, 1, 2.4), x=x, age=np.full(5000, 38.86), horizon=30
     )
     assert found.shape == (5000,)
@@ -762,7 +762,7 @@ def test_distinct_pairs_are_all_pairs(pairs, off_grid):
     if off_grid:  # two ages in one bucket of the largest
         age = np.where(age == 5.0, np.nextafter(5.0, 6.0), age)
         x, age = np.append(x, [1, 1]), np.append(age, [5.0, 1e9])
-    found = bg_nbd.distinct_pairs(x, age)
+    found = grid.distinct_pairs(x, age)
     assert np.array_equal(found.x[found.number], x)
     assert np.array_equal(found.age[found.number], age)
     truth = sorted(set(zip(x.tolist(), age.tolist(), strict=True)))

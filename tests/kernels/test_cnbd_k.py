@@ -582,7 +582,7 @@ def test_predictions_are_what_they_are_called(values, rows, k, first_dropout):
     )
     assert np.all(none == 0)
     assert np.all(short >= 0)
-    assert np.all(long >= short)
+    assert np.all(long >= short * (1 - 1e-12))  # all have left in either
     longer = which.p_alive(values, x=x, recency=recency, age=2 * age)
     assert np.all(longer <= alive * (1 + 1e-12))
 

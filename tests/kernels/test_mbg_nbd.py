@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.special import betaln, gammaln, hyp2f1
 
 from selfloop.core.errors import FitError
-from selfloop.kernels import bg_nbd
+from selfloop.kernels import bg_future, bg_nbd
 from selfloop.kernels.bg_nbd import BgNbd
 from selfloop.kernels.fitting import distinct_rows
 from selfloop.kernels.mbg_nbd import MODEL
@@ -280,10 +280,10 @@ def test_who_is_there_is_a_bg_customer_with_one_more_stay(model, x, age, horizon
     more = model._replace(b=model.b + 1)
     asked = {"x": x, "recency": age, "age": age, "horizon": horizon}
     assert MODEL.expected_if_alive(model, **asked) == pytest.approx(
-        bg_nbd.expected_if_alive(more, **asked), rel=1e-12
+        bg_future.expected_if_alive(more, **asked), rel=1e-12
     )
     assert MODEL.pmf_if_alive(model, n=2, **asked) == pytest.approx(
-        bg_nbd.pmf_if_alive(more, n=2, **asked), rel=1e-12
+        bg_future.pmf_if_alive(more, n=2, **asked), rel=1e-12
     )
 
 

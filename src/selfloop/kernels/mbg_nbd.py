@@ -24,7 +24,7 @@ Examples
 
 from functools import partial
 
-from selfloop.kernels import bg_nbd
+from selfloop.kernels import bg_future, bg_nbd
 from selfloop.kernels.bg_nbd import BgNbd
 from selfloop.kernels.purchase_model import PurchaseModel
 
@@ -37,9 +37,9 @@ MODEL = PurchaseModel(
     objective=partial(bg_nbd.objective, first_dropout=1),
     starts=bg_nbd.starts,
     p_alive=partial(bg_nbd.p_alive, first_dropout=1),
-    expected_if_alive=partial(bg_nbd.expected_if_alive, first_dropout=1),
-    pmf_if_alive=partial(bg_nbd.pmf_if_alive, first_dropout=1),
-    draw_if_alive=partial(bg_nbd.draw_if_alive, first_dropout=1),
+    expected_if_alive=partial(bg_future.expected_if_alive, first_dropout=1),
+    pmf_if_alive=partial(bg_future.pmf_if_alive, first_dropout=1),
+    draw_if_alive=partial(bg_future.draw_if_alive, first_dropout=1),
     purchase_rate=("alpha", -1),
     dropout=("a", 1),
     one_time_may_leave=True,

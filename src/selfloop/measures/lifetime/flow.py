@@ -10,6 +10,7 @@ from selfloop.core.settings import check_number
 from selfloop.kernels.covariates import Effect, spread
 from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
+from selfloop.kernels.grid import distinct_pairs
 from selfloop.kernels.horizon import MAX_DAYS, Steps, opportunities, steps, within
 from selfloop.kernels.purchase_model import Params, PurchaseModel
 from selfloop.measures.lifetime.population import Triples
@@ -144,8 +145,7 @@ def flow(
     shared = all(np.ndim(p) == 0 for p in params) and not model.uses_recency
     back: slice | np.ndarray = slice(None)
     if shared:  # those who are alive differ in x and age only
-        pairs, back = np.unique(x + 1j * age, return_inverse=True)
-        x, age = pairs.real, pairs.imag
+        x, age, back = distinct_pairs(x, age)
         recency = np.zeros_like(age)
 
     def expected(days: float) -> FloatArray:

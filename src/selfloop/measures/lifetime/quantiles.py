@@ -12,7 +12,10 @@ from selfloop.measures.lifetime.flow import Histories
 
 _TAIL = 1e-6  # probability of more purchases than a quantile of money looks at
 _BLOCK = 1_000
-_N_HALVINGS = 40
+_NOTHING = 1e-9  # a count that is less probable does not move a quantile
+_REACH = 40.0  # in logs: no quantile is further from v + s
+_N_HALVINGS = 7  # to within 0.6 in logs
+_N_SECANTS = 7
 
 
 def count_quantiles(
@@ -113,7 +116,7 @@ def value_quantiles(
     Notes
     -----
     Given n purchases V / (v + s) is BetaPrime(p n, q + p x); the quantile of their
-    mixture over n is found by halving an interval in logs.
+    mixture over n is found to about six digits.
     """
     found = np.zeros((2, rows.x.size))
     for start in range(0, rows.x.size, _BLOCK):
@@ -136,21 +139,36 @@ def value_quantiles(
 def _quantile(
     mass: FloatArray, x: FloatArray, spend: GammaGamma, level: float
 ) -> FloatArray:
-    """Halve an interval of ln(V / (v + s)) until it is a point; 0 where V may be 0."""
-    asked = np.flatnonzero(mass[:, 0] < level)
+    """Find where the mixture over counts reaches a level; 0 where V may be 0.
+
+    An interval of ln(V / (v + s)) is halved a few times, then cut by the secant through
+    its ends, with the weight of an end that stays halved (the Illinois rule).
+    """
     result = np.zeros(x.size)
+    asked = np.flatnonzero(mass[:, 0] < level)
     if not asked.size:
         return result
-    n = np.arange(1, mass.shape[1], dtype=np.float64)
-    unit = GammaGamma(spend.p, spend.q, 1.0)
-    low, high = np.full(asked.size, -40.0), np.full(asked.size, 40.0)
-    for _ in range(_N_HALVINGS):
-        middle = (low + high) / 2
-        below = value_cdf(
-            unit, np.exp(middle)[:, None], n=n, x=x[asked, None], total=0.0
-        )
-        reached = mass[asked, 0] + np.einsum("ij,ij->i", mass[asked, 1:], below)
-        high = np.where(reached >= level, middle, high)
-        low = np.where(reached >= level, low, middle)
-    result[asked] = np.exp((low + high) / 2)
+    row, n = np.nonzero(mass[asked, 1:] > _NOTHING)
+    weight, n_purchases = mass[asked[row], n + 1], (n + 1).astype(np.float64)
+    start = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+    history, unit = x[asked][row], GammaGamma(spend.p, spend.q, 1.0)
+
+    def over(place: FloatArray) -> FloatArray:
+        """Return the probability of no more than exp(place), less the level."""
+        below = value_cdf(unit, np.exp(place)[row], n=n_purchases, x=history, total=0.0)
+        upto: FloatArray = mass[asked, 0] + np.add.reduceat(weight * below, start)
+        return upto - level
+
+    low, high = np.full(asked.size, -_REACH), np.full(asked.size, _REACH)
+    at_low, at_high = mass[asked, 0] - level, np.full(asked.size, 1 - level)
+    for step in range(_N_HALVINGS + _N_SECANTS):
+        cut = at_low / (at_low - at_high) if step >= _N_HALVINGS else 0.5
+        middle = low + (high - low) * cut
+        found = over(middle)
+        reached = found >= 0
+        # The end that stays weighs half, so that it cannot hold up the search.
+        at_low = np.where(reached, at_low / (1 + (step >= _N_HALVINGS)), found)
+        at_high = np.where(reached, found, at_high / (1 + (step >= _N_HALVINGS)))
+        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+    result[asked] = np.exp(middle)
     return result

@@ -275,7 +275,7 @@ def aic(value: float | None) -> str:
 
     Examples
     --------
-    >>> aic(116.24), aic(-61.65), aic(0.0), aic(None)
+    >>> aic(116.24), aic(-61.66), aic(0.0), aic(None)
     ('+116.2', '−61.7', '0', '–')
     """
     if value is None:
