@@ -25,8 +25,9 @@ from lifetime_show import GIGABYTE, LABELS, NAMES, is_cut, page, seconds_of
 from run import RESULTS, _machine
 
 from selfloop.kernels import gamma_gamma
-from selfloop.kernels.fitting import Objective, distinct_rows
+from selfloop.kernels.fitting import Objective
 from selfloop.kernels.purchase_models import purchase_model
+from selfloop.kernels.rows import distinct_rows
 
 MODELS = ("bg_nbd", "mbg_nbd", "pareto_nbd")
 PEERS = ("lifetimes", "pymc")

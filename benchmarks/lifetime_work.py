@@ -109,41 +109,37 @@ class Selfloop(Program):
     def predictions(
         self, params: Params, spend: Params
     ) -> dict[str, Callable[[], Any]]:
-        """Predict for distinct pairs of x and age."""
-        from selfloop.kernels.bg_nbd import distinct_pairs
+        """Predict for distinct histories."""
         from selfloop.kernels.gamma_gamma import expected_spend
-        from selfloop.kernels.horizon import steps, within
+        from selfloop.kernels.horizon import steps
         from selfloop.kernels.purchase_models import purchase_model
+        from selfloop.measures.lifetime.flow import Flow, Histories, flow
 
         model, values = purchase_model(self.model), list(params.values())
         x, recency, age = (self.data[name] for name in ("x", "recency", "age"))
 
-        def alive() -> np.ndarray:
-            """Return P(alive)."""
-            return model.p_alive(values, x=x, recency=recency, age=age)
+        def ahead(days: float, rate: float) -> Flow:
+            """Return what is to come within some days."""
+            cut = steps(days, discount_rate=rate)
+            rows = Histories(x, recency, age)
+            return flow(model, values, rows, unit_days=7, cut=cut)
 
         def purchases() -> np.ndarray:
             """Return expected purchases."""
-            ahead = model.expected_if_alive(
-                values, x=x, recency=recency, age=age, horizon=WEEKS_AHEAD
-            )
-            return alive() * ahead
+            found = ahead(7 * WEEKS_AHEAD, 0.0)
+            return found.p_alive * found.if_alive
 
         def value() -> np.ndarray:
             """Return discounted value."""
-            pairs = distinct_pairs(x, age)
-
-            def ahead(days: float) -> np.ndarray:
-                """Return purchases within some days of those who are alive."""
-                return model.expected_if_alive(
-                    values, x=pairs.x, recency=0.0, age=pairs.age, horizon=days / 7
-                )
-
-            _, discounted = within(ahead, steps(365.25, discount_rate=ANNUAL_RATE))
+            found = ahead(365.25, ANNUAL_RATE)
             each = expected_spend(list(spend.values()), x=x, total=self.data["total"])
-            return alive() * discounted[pairs.number] * each
+            return found.p_alive * found.discounted * each
 
-        return {"purchases": purchases, "alive": alive, "value": value}
+        return {
+            "purchases": purchases,
+            "alive": lambda: model.p_alive(values, x=x, recency=recency, age=age),
+            "value": value,
+        }
 
 
 class Lifetimes(Program):
@@ -218,14 +214,14 @@ class PymcMarketing(Program):
             }
         )
 
-    def _fitted(self, model: str, frame: Any) -> Any:
-        """Return a fitted model."""
+    def _fitted(self, model: str, frame: Any, most: int = 5000) -> Any:
+        """Return a fitted model; `most` evaluations, by default what is the default."""
         from pymc_extras.prior import Prior
         from pymc_marketing import clv
 
         flat = {name: Prior("HalfFlat") for name in PARAMETERS[model]}
         made = getattr(clv, PYMC_MODELS[model])(model_config=flat)
-        made.fit(data=frame, method="map", progressbar=False)
+        made.fit(data=frame, method="map", progressbar=False, maxeval=most)
         return made
 
     def fit(self) -> Params:
@@ -239,8 +235,8 @@ class PymcMarketing(Program):
     ) -> dict[str, Callable[[], Any]]:
         """Predict with models of a few customers that are given their parameters."""
         few = self.frame[self.frame["frequency"] > 0].head(FEW)
-        made = self._fitted(self.model, few)
-        money = self._fitted("gamma_gamma", few)
+        made = self._fitted(self.model, few, most=5)
+        money = self._fitted("gamma_gamma", few, most=5)
         for model, given in ((made, params), (money, spend)):
             for name, number in given.items():
                 model.idata.posterior[name].values[...] = number

@@ -47,6 +47,31 @@ _MADE_BY = {
         "`sl.fit_lifetime(events).predict()`",
         "One row per buyer, in the engine.",
     ),
+    "lifetime_intervals": (
+        "`sl.fit_lifetime(events).predict_intervals()`",
+        "How sure, and what may happen; one row per buyer, in the engine.",
+    ),
+    "lifts": ("`sl.fit_lifetime(events, covariates=[...]).lifts()`", "Covariates."),
+    "covariate_tests": (
+        "`sl.fit_lifetime(events, covariates=[...]).tests`",
+        "Likelihood-ratio tests.",
+    ),
+    "new_customers": ("`model.new_customers(by)`", "By level of a covariate."),
+    "model_comparison": ("`sl.compare_models(events).table`", "Models side by side."),
+    "spend_distribution": (
+        "`sl.spend_distribution(model).table`",
+        "Mean repeat spend, beside the model.",
+    ),
+    "backtest_scores": (
+        "`sl.backtest_lifetime(events).scores`",
+        "The model beside naive methods.",
+    ),
+    "backtest_deciles": ("`sl.backtest_lifetime(events).deciles`", "Calibration."),
+    "backtest_weeks": ("`sl.backtest_lifetime(events).weeks`", "Tracking."),
+    "backtest_frequencies": (
+        "`sl.backtest_lifetime(events).frequencies`",
+        "By purchases up to the cut.",
+    ),
     "generations": ("`sl.referral_network(events).generations`", "By generation."),
     "trees": ("`sl.referral_network(events).trees`", "The 100 largest trees."),
     "network_people": (

@@ -13,8 +13,8 @@ from scipy.special import betaln
 from selfloop.core.errors import FitError
 from selfloop.kernels import bg_bb, silence
 from selfloop.kernels.bg_bb import MODEL, BgBb
-from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.purchase_fit import fit_purchases
+from selfloop.kernels.rows import Rows, distinct_rows
 
 # Donors of 1995 by (x, t_x), six yearly opportunities to give again: table of Fader,
 # Hardie & Shang, Marketing Science 29(6) 2010.

@@ -18,9 +18,9 @@ from scipy.stats import beta, chi2, gamma, poisson
 from selfloop.core.errors import FitError
 from selfloop.kernels import bg_future, bg_nbd, grid, mbg_nbd
 from selfloop.kernels.bg_nbd import BgNbd
-from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.purchase_fit import fit_purchases
 from selfloop.kernels.purchase_model import summed
+from selfloop.kernels.rows import Rows, distinct_rows
 
 MODEL = bg_nbd.MODEL
 # Estimates printed by the BTYD walkthrough (McCarthy & Wadsworth 2014), 4.2.

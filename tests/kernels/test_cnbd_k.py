@@ -14,8 +14,8 @@ from scipy.special import pdtrc
 from selfloop.core.errors import FitError
 from selfloop.kernels import bg_nbd, cnbd_k, mbg_nbd
 from selfloop.kernels.cnbd_k import CnbdK, gap_term, model, regularity
-from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.purchase_fit import fit_purchases
+from selfloop.kernels.rows import Rows, distinct_rows
 
 # BG/CNBD-2 and MBG/CNBD-2 on CDNOW in weeks, and groceries.
 BG_2 = CnbdK(0.22692, 1.46292, 0.94400, 2.07433)

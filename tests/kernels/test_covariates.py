@@ -16,9 +16,10 @@ from selfloop.kernels.covariates import (
     spread,
     with_covariates,
 )
-from selfloop.kernels.fitting import Rows, distinct_rows, maximise
+from selfloop.kernels.fitting import maximise
 from selfloop.kernels.purchase_fit import fit_purchases
 from selfloop.kernels.purchase_models import purchase_model
+from selfloop.kernels.rows import Rows, distinct_rows
 
 MODELS = [
     bg_nbd.MODEL,

@@ -6,14 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfloop.core.errors import FitError
-from selfloop.kernels.fitting import (
-    Fit,
-    Rows,
-    delta_variance,
-    distinct_rows,
-    maximise,
-    rescaled,
-)
+from selfloop.kernels.fitting import Fit, delta_variance, maximise, rescaled
+from selfloop.kernels.rows import Rows, distinct_rows
 
 
 def exponential(rows):

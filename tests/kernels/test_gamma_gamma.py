@@ -20,8 +20,8 @@ from scipy.stats import betaprime, chi2, invgamma
 
 from selfloop.core.errors import FitError
 from selfloop.kernels import gamma_gamma
-from selfloop.kernels.fitting import Rows, distinct_rows, dot
 from selfloop.kernels.gamma_gamma import GammaGamma
+from selfloop.kernels.rows import Rows, distinct_rows, dot
 
 CDNOW = GammaGamma(6.249572, 3.744225, 15.443521)
 

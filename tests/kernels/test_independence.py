@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from selfloop.kernels import gamma_gamma, independence
-from selfloop.kernels.fitting import distinct_rows
 from selfloop.kernels.gamma_gamma import GammaGamma
 from selfloop.kernels.independence import (
     check_independence,
     rank_correlation,
     spend_frequency,
 )
+from selfloop.kernels.rows import distinct_rows
 
 TRUTH = GammaGamma(6.25, 3.744, 15.44)
 

@@ -17,9 +17,9 @@ from scipy.special import betaln, gammaln, hyp2f1
 from selfloop.core.errors import FitError
 from selfloop.kernels import bg_future, bg_nbd
 from selfloop.kernels.bg_nbd import BgNbd
-from selfloop.kernels.fitting import distinct_rows
 from selfloop.kernels.mbg_nbd import MODEL
 from selfloop.kernels.purchase_fit import fit_purchases
+from selfloop.kernels.rows import distinct_rows
 
 positive = st.floats(0.05, 20.0)
 params = st.builds(BgNbd, positive, positive, positive, positive)

@@ -11,9 +11,9 @@ from scipy.integrate import quad
 from scipy.stats import gamma, nbinom
 
 from selfloop.kernels import nbd, rising
-from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.nbd import MODEL, Nbd
 from selfloop.kernels.purchase_fit import fit_purchases
+from selfloop.kernels.rows import Rows, distinct_rows
 
 CDNOW = Nbd(0.384766, 12.072024)
 

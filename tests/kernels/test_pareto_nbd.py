@@ -15,9 +15,9 @@ from scipy.stats import chisquare
 
 from selfloop.core.errors import FitError
 from selfloop.kernels import pareto_nbd
-from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.pareto_nbd import MODEL, ParetoNbd
 from selfloop.kernels.purchase_fit import fit_purchases
+from selfloop.kernels.rows import Rows, distinct_rows
 
 # Maximum-likelihood estimates on CDNOW, weeks, to seven digits.
 CDNOW = ParetoNbd(0.553277, 10.577682, 0.606240, 11.668740)

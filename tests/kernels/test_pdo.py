@@ -14,9 +14,9 @@ from scipy.stats import gamma
 
 from selfloop.core.errors import FitError
 from selfloop.kernels import nbd, pdo
-from selfloop.kernels.fitting import Rows, distinct_rows
 from selfloop.kernels.pdo import Pdo
 from selfloop.kernels.purchase_fit import fit_purchases
+from selfloop.kernels.rows import Rows, distinct_rows
 
 # Estimates of a reference fit of CDNOW at tau = 3 weeks.
 CDNOW = Pdo(0.5211, 10.3149, 0.4181, 2.3221)

@@ -10,7 +10,7 @@ import pytest
 import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.errors import FitError, SettingError
-from selfloop.kernels.fitting import dot
+from selfloop.kernels.rows import dot
 
 WEEK = 7
 CUT = dt.date(1997, 9, 30)

@@ -110,7 +110,7 @@ def test_a_model_predicts_for_new_customers_of_later_events(shop, tmp_path):
 def test_other_files_are_refused(tmp_path, text, message):
     file = tmp_path / "other.json"
     file.write_text(text)
-    with pytest.raises(DataError, match=f"SL109  .*{message}"):
+    with pytest.raises(DataError, match=f"SL124  .*{message}"):
         sl.read_lifetime(file)
 
 

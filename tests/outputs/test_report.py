@@ -366,7 +366,7 @@ def said(sentences, lang="en"):
 
 def said_of_past(lang="en", *args, **more):
     lifetime = {"backtest": backtested(*args, **more)}
-    return said(lifetime_words.tested(lifetime, Money("CNY")), lang)
+    return said(lifetime_words.backtested(lifetime, Money("CNY")), lang)
 
 
 def test_the_backtest_in_words():
@@ -403,10 +403,10 @@ def test_a_past_outside_the_interval_is_a_caution():
     plain = {"spend": None, "at_bound": [], "share_kept": 1.0}
     money = Money(None)
     inside = plain | {"backtest": backtested(90, 100, interval=(80, 101))}
-    assert "80 – 101, holds that" in said(lifetime_words.tested(inside, money))
+    assert "80 – 101, holds that" in said(lifetime_words.backtested(inside, money))
     assert lifetime_words.cautions(inside, money) == []
     outside = plain | {"backtest": backtested(90, 100, interval=(80, 99))}
-    assert "does not hold that" in said(lifetime_words.tested(outside, money))
+    assert "does not hold that" in said(lifetime_words.backtested(outside, money))
     [[note]] = lifetime_words.cautions(outside, money)
     assert "(80 – 99 purchases, 100 happened)" in said([note])
 

@@ -186,7 +186,7 @@ def _lines(numbers: dict[str, Any], lang: Lang, money: Money) -> list[str]:
     """Write why the model was chosen, whether it was right, and what to know."""
     said = [
         lifetime_words.chosen(numbers),
-        lifetime_words.tested(numbers, money),
+        lifetime_words.backtested(numbers, money),
         *lifetime_words.cautions(numbers, money),
     ]
     lines = [_paragraph(sentences, lang) for sentences in said if sentences]

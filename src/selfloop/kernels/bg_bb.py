@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, dot
+from selfloop.kernels.fitting import Objective
 from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
 from selfloop.kernels.rising import (
     log_rising,
@@ -30,6 +30,7 @@ from selfloop.kernels.rising import (
     people_above,
     rising_slope,
 )
+from selfloop.kernels.rows import FloatArray, Rows, dot
 from selfloop.kernels.silence import (
     Chained,
     Quiet,

@@ -24,10 +24,10 @@ from scipy.special import (
     xlogy,
 )
 
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.grid import few_pairs
 from selfloop.kernels.purchase_model import IntArray, Params
 from selfloop.kernels.rising import log_rising
+from selfloop.kernels.rows import FloatArray
 
 _ROWS_IN_CACHE = 16_384  # of the likelihood at a time: twice as fast as all at once
 _MANY = 10_000  # rows from which it pays to look for equal ones

@@ -27,10 +27,11 @@ from scipy.special import (
 )
 
 from selfloop.kernels.bg_future import draw_if_alive, expected_if_alive, pmf_if_alive
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, dot
+from selfloop.kernels.fitting import Objective
 from selfloop.kernels.grid import on_grid
 from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
 from selfloop.kernels.rising import log_rising, rising_slope
+from selfloop.kernels.rows import FloatArray, Rows, dot
 
 _ROWS_IN_CACHE = 16_384  # of the likelihood at a time: twice as fast as all at once
 _OVERFLOW = 700.0  # e^z is finite below, and ln(1 + e^z) = z above
@@ -85,7 +86,7 @@ def objective(rows: Rows, *, first_dropout: int = 0) -> Objective:
 
     Examples
     --------
-    >>> from selfloop.kernels.fitting import distinct_rows
+    >>> from selfloop.kernels.rows import distinct_rows
     >>> value, gradient = objective(distinct_rows([[2], [30.43], [38.86]]))(
     ...     np.array([0.243, 4.414, 0.793, 2.426])
     ... )
@@ -245,7 +246,7 @@ def each(params: Params, rows: Rows, *, first_dropout: int = 0) -> Each:
 
     Examples
     --------
-    >>> from selfloop.kernels.fitting import distinct_rows
+    >>> from selfloop.kernels.rows import distinct_rows
     >>> rows = distinct_rows([[0, 2], [0, 30.43], [38.86, 38.86]])
     >>> each(BgNbd(0.243, 4.414, 0.793, 2.426), rows).log_likelihood.round(4).tolist()
     [-0.5547, -9.4586]
@@ -286,7 +287,7 @@ def starts(rows: Rows) -> list[tuple[float, ...]]:
 
     Examples
     --------
-    >>> from selfloop.kernels.fitting import distinct_rows
+    >>> from selfloop.kernels.rows import distinct_rows
     >>> starts(distinct_rows([[0, 2], [0, 9], [10, 10]]))[0]
     (1.0, 3.0, 1.0, 2.0)
     """

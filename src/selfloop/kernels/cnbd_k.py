@@ -24,11 +24,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, betaincc, digamma, expit, gammaln
+from scipy.special import betainc, betaincc, expit, gammaln
 
 from selfloop.core.errors import FitError
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, dot
+from selfloop.kernels.fitting import Objective
 from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
+from selfloop.kernels.rising import (
+    log_pmf,
+    log_rising,
+    log_rising_gain,
+    people_above,
+    rising_slope,
+)
+from selfloop.kernels.rows import FloatArray, Rows, dot
 
 MAX_K = 12
 """The most regular gaps that a model is made for."""
@@ -171,17 +179,18 @@ def each(params: Params, rows: Rows, *, k: int, first_dropout: int) -> Each:
     )
     grown = np.log1p(age / alpha)
     value = (
-        _log_rising(r, hidden, per=alpha + age)
-        + _log_staying(a, b, stayed)
+        log_rising(r, hidden)
+        - hidden * np.log(alpha + age)
+        - log_rising_gain(b, stayed, a)
         - r * grown
         + ends.log_likelihood
     )
-    of_both = digamma(a + b) - digamma(a + b + stayed)
+    leaving = rising_slope(a + b, stayed)
     gradient = [
-        digamma(r + hidden) - digamma(r) - grown + ends.by_r,
+        rising_slope(r, hidden) - grown + ends.by_r,
         (r / alpha * age - hidden) / (alpha + age) + ends.by_alpha,
-        of_both + ends.by_a,
-        of_both + digamma(b + stayed) - digamma(b) + ends.by_b,
+        ends.by_a - leaving,
+        rising_slope(b, stayed) - leaving + ends.by_b,
     ]
     return Each(value, np.array(gradient))
 
@@ -221,8 +230,8 @@ def objective(rows: Rows, *, k: int, first_dropout: int) -> Objective:
     """
     x, recency, age = rows.columns[:3]
     people = rows.counts
-    n_above = _n_above(x, people)
-    n_stayed = _n_above(x + first_dropout, people)
+    n_above = people_above(x, people)
+    n_stayed = people_above(x + first_dropout, people)
     hidden = np.arange(n_above.size * k, dtype=np.float64).reshape(-1, k)
     j = np.arange(n_stayed.size, dtype=np.float64)
     ages, age_no = np.unique(age, return_inverse=True)
@@ -257,12 +266,6 @@ def objective(rows: Rows, *, k: int, first_dropout: int) -> Objective:
         return float(value), np.array(gradient) + ends[1:]
 
     return of_params
-
-
-def _n_above(x: FloatArray, people: FloatArray) -> FloatArray:
-    """Count the people with more than 0, 1, 2... of something."""
-    at_count = np.bincount(x.astype(np.int64), weights=people)
-    return np.asarray(np.cumsum(at_count[::-1])[::-1][1:])
 
 
 class _Since(NamedTuple):
@@ -932,15 +935,15 @@ def _chances(there: _There, wanted: FloatArray, *, k: int) -> FloatArray:
     """Return the chance of so many purchases by hidden events so far, shape (k, n)."""
     shape, leaves, stays, ratio, _ = there
     before = np.maximum(wanted - 1, 0.0)
-    leaving = np.exp(_log_staying(leaves, stays, before)) * leaves
+    leaving = np.exp(-log_rising_gain(stays, before, leaves)) * leaves
     leaving = np.where(wanted > 0, leaving / (leaves + stays + before), 0.0)
-    staying = np.exp(_log_staying(leaves, stays, wanted))
+    staying = np.exp(-log_rising_gain(stays, wanted, leaves))
     reaches = np.where(wanted > 0, _at_least(k * before + k, shape, ratio), 0.0)
     odds = ratio / (1 + ratio)
     found = np.empty((k, wanted.size))
     for j in range(k):
         first = np.maximum(k * wanted - j, 0.0)
-        chance = _exactly(first, shape + j, ratio)
+        chance = np.exp(log_pmf(first, shape=shape + j, ratio=ratio))
         if j > 0:  # one hidden event less to come, and a shape more by one
             reaches = reaches + (1 + ratio) * chance
         exactly = np.zeros_like(chance)
@@ -1030,27 +1033,6 @@ def _at_least(
     return found
 
 
-def _exactly(m: FloatArray, shape: FloatArray, ratio: FloatArray) -> FloatArray:
-    """Return the chance of exactly m hidden events, 0 for m < 0.
-
-    Written with the distance from the mean, so that nothing large cancels.
-    """
-    some = np.maximum(m, 1.0)
-    away = (some - shape * ratio) / (1 + ratio)
-    with np.errstate(divide="ignore"):  # no event in no time: ln 0 gives 0 below
-        far = np.log(ratio * (shape + some) / (some * (1 + ratio)))
-    near = np.abs(away) < 0.5 * some
-    odds = np.where(near, np.log1p(np.where(near, -away / some, 0.0)), far)
-    log_chance = (
-        shape * np.log1p(away / shape)
-        + some * odds
-        + 0.5 * np.log(shape / (2 * math.pi * some * (shape + some)))
-        + (_stirling(shape + some) - _stirling(shape) - _stirling(some))
-    )
-    found = np.where(m > 0, log_chance, -shape * np.log1p(ratio))
-    return np.where(m >= 0, np.exp(found), 0.0)
-
-
 def _stirling(z: npt.ArrayLike) -> FloatArray:
     """Return what Stirling's formula for ln G(z) leaves out, about 1/(12 z)."""
     z = np.asarray(z, dtype=np.float64)
@@ -1063,28 +1045,6 @@ def _stirling(z: npt.ArrayLike) -> FloatArray:
         1 / 12 - w * (1 / 360 - w * (1 / 1260 - w * (1 / 1680 - w * (1 / 1188))))
     ) / high
     return np.asarray(np.where(z < _STIRLING, rest, series))
-
-
-def _log_rising(
-    start: FloatArray, n: FloatArray, *, per: FloatArray | float = 1.0
-) -> FloatArray:
-    """Return ln G(start+n)/G(start) - n ln(per), without large terms that cancel."""
-    return np.asarray(
-        (start - 0.5) * np.log1p(n / start)
-        + n * (np.log((start + n) / per) - 1)
-        + (_stirling(start + n) - _stirling(start))
-    )
-
-
-def _log_staying(a: FloatArray, b: FloatArray, n: FloatArray) -> FloatArray:
-    """Return ln B(a, b+n)/B(a, b): the chance to stay after each of n purchases."""
-    c = a + b
-    return np.asarray(
-        (b - 0.5) * np.log1p(n / b)
-        - (c - 0.5) * np.log1p(n / c)
-        - n * np.log1p(a / (b + n))
-        + (_stirling(b + n) - _stirling(b) - _stirling(c + n) + _stirling(c))
-    )
 
 
 def _beta_density(a: FloatArray, b: FloatArray, *, away: FloatArray) -> FloatArray:

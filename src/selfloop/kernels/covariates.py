@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from selfloop.core.errors import FitError
-from selfloop.kernels.fitting import Fit, FloatArray, Objective, Rows, dot, maximise
+from selfloop.kernels.fitting import Fit, Objective, maximise
 from selfloop.kernels.purchase_fit import check_customers, typical_sizes
 from selfloop.kernels.purchase_model import Each, Params, PurchaseModel
+from selfloop.kernels.rows import FloatArray, Rows, dot
 
 _MAX_GROUPS = 64  # distinct covariate rows up to which each has a likelihood of its own
 
@@ -159,7 +160,7 @@ def with_covariates(
     Examples
     --------
     >>> from selfloop.kernels import bg_nbd
-    >>> from selfloop.kernels.fitting import distinct_rows
+    >>> from selfloop.kernels.rows import distinct_rows
     >>> effects = effects_of(bg_nbd.MODEL, purchase=[0], dropout=[])
     >>> of_rows = with_covariates(
     ...     bg_nbd.MODEL.each, n_parameters=4, n_data=3, effects=effects)
@@ -291,7 +292,7 @@ def fit_with_covariates(
     Examples
     --------
     >>> from selfloop.kernels import bg_nbd
-    >>> from selfloop.kernels.fitting import distinct_rows
+    >>> from selfloop.kernels.rows import distinct_rows
     >>> x, recency = [0, 0, 1, 2, 5, 0, 1, 3], [0, 0, 9, 20, 30, 0, 2, 25]
     >>> age, group = [40, 35, 38, 36, 31, 30, 39, 33], [0, 0, 0, 1, 1, 0, 1, 1]
     >>> effects = effects_of(bg_nbd.MODEL, purchase=[0], dropout=[])

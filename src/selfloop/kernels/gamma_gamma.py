@@ -19,17 +19,9 @@ import numpy.typing as npt
 from scipy.special import betainc, betaincc, betaln, digamma, gammaln
 
 from selfloop.core.errors import FitError
-from selfloop.kernels.fitting import (
-    Fit,
-    FloatArray,
-    Objective,
-    Rows,
-    distinct_rows,
-    dot,
-    maximise,
-    rescaled,
-)
+from selfloop.kernels.fitting import Fit, Objective, maximise, rescaled
 from selfloop.kernels.purchase_model import Each, Params
+from selfloop.kernels.rows import FloatArray, Rows, distinct_rows, dot
 
 _STIRLING = 20.0
 _CELL_SHIFT = 52 - 9  # bits of the mantissa beyond 512 cells from c to 2 c

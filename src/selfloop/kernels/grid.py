@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.purchase_model import IntArray
+from selfloop.kernels.rows import FloatArray
 
 _N_BUCKETS = 65_536  # distinct times on a grid fall into one each
 _N_KEYS = 2**24  # a table of all pairs may be that long

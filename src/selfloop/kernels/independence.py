@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray, Rows, distinct_rows, dot
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend, value_cdf
 from selfloop.kernels.intervals import normal_quantile
+from selfloop.kernels.rows import FloatArray, Rows, distinct_rows, dot
 
 IntArray = npt.NDArray[np.int64]
 

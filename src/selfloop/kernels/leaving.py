@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.purchase_model import IntArray
+from selfloop.kernels.rows import FloatArray
 
 INTEGRALS_IN_CACHE = 256  # the same, with 50 to 300 nodes each
 STEP = 0.22  # of the trapezoidal rule; at 0.4 its error is 1e-9, at 0.3 1e-11

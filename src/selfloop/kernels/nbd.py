@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, dot
+from selfloop.kernels.fitting import Objective
 from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
 from selfloop.kernels.rising import log_pmf, log_rising, people_above, rising_slope
+from selfloop.kernels.rows import FloatArray, Rows, dot
 
 
 class Nbd(NamedTuple):

@@ -37,7 +37,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, exprel, wrightomega
 
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, dot
+from selfloop.kernels.fitting import Objective
 from selfloop.kernels.leaving import (
     ALL,
     CUT,
@@ -55,6 +55,7 @@ from selfloop.kernels.leaving import (
 )
 from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
 from selfloop.kernels.rising import log_pmf, log_rising, people_above, rising_slope
+from selfloop.kernels.rows import FloatArray, Rows, dot
 
 _ROWS_IN_CACHE = 16_384  # at a time, with a few temporary arrays
 _STEP_OF_FALL = 0.035  # at most, of the way over which an integrand vanishes

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, distinct_rows, dot
+from selfloop.kernels.fitting import Objective
 from selfloop.kernels.purchase_model import Each, IntArray, Params, PurchaseModel
 from selfloop.kernels.rising import (
     log_pmf,
@@ -35,6 +35,7 @@ from selfloop.kernels.rising import (
     people_above,
     rising_slope,
 )
+from selfloop.kernels.rows import FloatArray, Rows, distinct_rows, dot
 from selfloop.kernels.silence import (
     Chained,
     Quiet,

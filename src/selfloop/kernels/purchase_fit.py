@@ -4,15 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from selfloop.core.errors import FitError
-from selfloop.kernels.fitting import (
-    N_WARM,
-    Fit,
-    FloatArray,
-    Rows,
-    distinct_rows,
-    maximise,
-)
+from selfloop.kernels.fitting import N_WARM, Fit, maximise
 from selfloop.kernels.purchase_model import PurchaseModel
+from selfloop.kernels.rows import FloatArray, Rows, distinct_rows
 
 
 def fit_purchases(

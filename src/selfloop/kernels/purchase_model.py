@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray, Objective, Rows, dot
+from selfloop.kernels.fitting import Objective
+from selfloop.kernels.rows import FloatArray, Rows, dot
 
 IntArray = npt.NDArray[np.int64]
 

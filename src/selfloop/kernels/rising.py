@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import digamma, gammaln, xlog1py
 
-from selfloop.kernels.fitting import FloatArray
+from selfloop.kernels.rows import FloatArray
 
 _STIRLING = 20.0  # from here on, Stirling's series is exact to the last digit
 _NO_TIME = 1e-300  # in less, nothing is bought: its inverse is no number

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.purchase_model import IntArray, Params
 from selfloop.kernels.rising import (
     log_rising_gain,
 )
+from selfloop.kernels.rows import FloatArray
 
 _CHAINS_IN_CACHE = 4096  # of the recursion at a time
 _CELLS_IN_CACHE = 16_384  # chains times steps, whose coefficients are made at once

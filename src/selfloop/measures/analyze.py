@@ -91,6 +91,8 @@ class Analysis:
         Parts that cannot be computed, and why.
     horizon_days : float
         Horizon of expected values.
+    discount_rate : float
+        Annual rate by which expected values are discounted.
     rule : str
         Rule of the ledger.
     """
@@ -107,6 +109,7 @@ class Analysis:
     loop: SelfLoop
     unavailable: dict[str, str]
     horizon_days: float
+    discount_rate: float
     rule: str
 
     def __repr__(self) -> str:
@@ -224,6 +227,7 @@ def analyze(
         loop=loop,
         unavailable=unavailable,
         horizon_days=horizon_days,
+        discount_rate=discount_rate,
         rule=rule,
     )
 

@@ -122,7 +122,7 @@ def read_lifetime(path: str | os.PathLike[str]) -> LifetimeModel:
     FileError
         When there is no such file, or it cannot be read (SL105).
     DataError
-        When it is not a model that this version can read (SL109).
+        When it is not a model that this version can read (SL124).
 
     Examples
     --------
@@ -198,7 +198,7 @@ def _no_model(file: Path, reason: str) -> DataError:
     """Say that a file holds no model."""
     return DataError([
         Problem(
-            "SL109",
+            "SL124",
             "",
             f"{file.name!r} is not a lifetime model: {reason}",
             "write one with write_lifetime(model, path)",

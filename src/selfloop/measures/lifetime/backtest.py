@@ -14,10 +14,10 @@ from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import FitError, SettingError
 from selfloop.core.settings import CONFIDENCE, Progress
 from selfloop.inputs.events import Events
-from selfloop.kernels.fitting import FloatArray, dot
 from selfloop.kernels.horizon import MAX_DAYS
 from selfloop.kernels.independence import rank_correlation
 from selfloop.kernels.intervals import normal_quantile
+from selfloop.kernels.rows import FloatArray, dot
 from selfloop.measures.lifetime.fit import Model, fit_lifetime
 from selfloop.measures.lifetime.holdout import Cut, default_cut
 from selfloop.measures.lifetime.population import later_purchases
@@ -32,6 +32,7 @@ average customer; everybody at their own rate so far."""
 
 _MAX_ROW = 7  # purchases from which on customers are shown together
 _WEEK = 7
+_EPOCH = date(1970, 1, 1)
 _MAX_PEOPLE = 500_000  # a fixed part by hash of more is ranked and averaged
 
 
@@ -256,7 +257,7 @@ def _people(fitted: LifetimeModel, cut: Cut) -> _Rows:
 
 def _with_last_period(people: ir.Table, fitted: LifetimeModel, cut: Cut) -> ir.Table:
     """Add what customers did in as many days before the cut."""
-    end = (cut.at - date(1970, 1, 1)).days
+    end = (cut.at - _EPOCH).days
     rows = fitted.whom.events.baskets
     rows = rows.filter(rows.day <= end, rows.day > end - cut.horizon_days)
     before = rows.group_by("person_no").aggregate(
@@ -352,9 +353,8 @@ def _weeks(fitted: LifetimeModel, cut: Cut) -> pd.DataFrame:
     model expects of somebody by that age, whatever they did: conditional on nothing.
     """
     whom = fitted.whom
-    ages = np.rint(whom.triples.age_days).astype(np.int64)
-    longest = int(ages.max())
-    n_born = np.bincount(longest - ages, weights=whom.triples.n_people)
+    first, n_born = _born(fitted)
+    longest = (cut.at - _EPOCH).days - first
     last = longest + cut.horizon_days
     ends = np.append(np.arange(_WEEK, last, _WEEK), last)
     forecast = fitted.forecast(min(MAX_DAYS, last), discount_rate=0.0, margin=1.0)
@@ -363,8 +363,9 @@ def _weeks(fitted: LifetimeModel, cut: Cut) -> pd.DataFrame:
     sums = np.array(
         [dot(n_born[born], expected[np.maximum(end - born, 0)]) for end in ends]
     )
-    origin = cut.at - timedelta(days=longest)
-    counted = _per_day(fitted, origin, last)
+    origin = _EPOCH + timedelta(days=first)
+    counted = _per_day(fitted, first, last)
+    counted[: n_born.size] -= n_born  # the first purchase is no repeat
     actual = np.cumsum(counted)[ends].astype(np.int64)
     phase = np.where(ends <= longest, "fitted", "holdout")
     straddles = (ends > longest) & (np.append(0, ends[:-1]) < longest)
@@ -382,17 +383,23 @@ def _weeks(fitted: LifetimeModel, cut: Cut) -> pd.DataFrame:
     )
 
 
-def _per_day(fitted: LifetimeModel, origin: date, last: int) -> FloatArray:
-    """Count repeat purchases by day since an origin, of the customers at the cut."""
+def _born(fitted: LifetimeModel) -> tuple[int, FloatArray]:
+    """Return the first day of the shop and the new customers of each day from it."""
+    people = fitted.whom.people
+    by_day = people.group_by("first_day").aggregate(n=people.count()).to_pyarrow()
+    days = by_day["first_day"].to_numpy().astype(np.int64)
+    first = int(days.min())
+    n = by_day["n"].to_numpy().astype(np.float64)
+    return first, np.asarray(np.bincount(days - first, weights=n), dtype=np.float64)
+
+
+def _per_day(fitted: LifetimeModel, first: int, last: int) -> FloatArray:
+    """Count purchases by day since the first, of the customers at the cut."""
     whom, rows = fitted.whom, fitted.whom.events.baskets
-    start = (origin - date(1970, 1, 1)).days
-    bought = rows.filter(rows.is_purchase, rows.day <= start + last)
+    bought = rows.filter(rows.is_purchase, rows.day <= first + last)
     bought = bought.semi_join(whom.people.select("person_no"), "person_no")
     by_day = bought.group_by("day").aggregate(n=bought.count()).to_pyarrow()
-    counts = np.zeros(last + 1)
-    np.add.at(counts, by_day["day"].to_numpy() - start, by_day["n"].to_numpy())
-    ages = np.rint(whom.triples.age_days).astype(np.int64)
-    longest = int(ages.max())
-    firsts = np.bincount(longest - ages, weights=whom.triples.n_people)
-    counts[: firsts.size] -= firsts  # the first purchase is no repeat
-    return counts
+    days = by_day["day"].to_numpy().astype(np.int64) - first
+    n = by_day["n"].to_numpy().astype(np.float64)
+    counts = np.bincount(days, weights=n, minlength=last + 1)
+    return np.asarray(counts, dtype=np.float64)

@@ -36,6 +36,7 @@ CANDIDATES = ("mbg_nbd", "pareto_nbd")
 
 BESIDE = {
     "bg_nbd": "beside: gives everybody who bought once P(alive) = 1",
+    "bg_cnbd_k": "beside: gives everybody who bought once P(alive) = 1",
     "nbd": "beside: nobody ever leaves",
 }
 """Models that are shown for comparison and never chosen, and why."""
@@ -212,7 +213,7 @@ def compare(
     check_size(whom)
     if models is None:
         regular = ["mbg_cnbd_k"] if regularity_of(whom) > REGULAR else []
-        models = [*CANDIDATES, *regular, *BESIDE]
+        models = [*CANDIDATES, *regular, "bg_nbd", "nbd"]
     fitted: dict[str, Fitted] = {}
     failed: dict[str, FitError] = {}
     for name in models:

@@ -14,7 +14,7 @@ from selfloop.inputs.columns import nearest
 from selfloop.inputs.engine import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.read import read_table
-from selfloop.kernels.fitting import FloatArray
+from selfloop.kernels.rows import FloatArray
 
 PERSONAL = ("source", "channel", "was_referred", "generation")
 """Covariates that selfloop knows of everybody."""

@@ -8,11 +8,11 @@ import numpy as np
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import check_number
 from selfloop.kernels.covariates import Effect, spread
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 from selfloop.kernels.grid import distinct_pairs
 from selfloop.kernels.horizon import MAX_DAYS, Steps, opportunities, steps, within
 from selfloop.kernels.purchase_model import Params, PurchaseModel
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.population import Triples
 
 _N_DRAWS = 100_000  # at least so many simulated customers measure what chance does
@@ -294,10 +294,10 @@ def chance(
 
     Notes
     -----
-    People are independent, so variances add up. That of a person needs E[Y^2], which
+    People are independent, so variances add up. That of a person's purchases, Var(Y),
     is measured on at least 100,000 customers drawn from the model with a fixed seed,
-    a systematic sample of the people when there are more. With M the mean value of
-    a person's purchases, Var(V) = E[Y] within + E[Y^2] E[M^2] - (E[Y] E[M])^2.
+    a systematic sample of the people when there are more. With M the mean value of a
+    person's purchases, Var(V) = E[Y] within + Var(Y) E[M^2] + E[Y]^2 Var(M).
     """
     rng = np.random.default_rng(_SEED)
     total = float(n_people.sum())
@@ -316,16 +316,16 @@ def chance(
         rng=rng,
     )
     alive = rng.random(n_draws) < found.p_alive[who]
-    square = np.where(alive, counts, 0).astype(np.float64) ** 2
     expected = (found.p_alive * found.if_alive)[who]
+    off = (np.where(alive, counts, 0) - expected) ** 2
     scale = total / n_draws
-    purchases = float((square - expected**2).sum()) * scale
+    purchases = float(off.sum()) * scale
     if money is None:
         return Chance(purchases, math.nan)
     shrink = (found.discounted / np.where(found.if_alive > 0, found.if_alive, 1))[who]
     value = (
         expected * money.within[who]
-        + square * money.second[who]
-        - expected**2 * money.mean_square[who]
+        + off * money.second[who]
+        + expected**2 * (money.second - money.mean_square)[who]
     )
     return Chance(purchases, float((shrink**2 * value).sum()) * scale)

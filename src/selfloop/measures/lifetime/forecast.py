@@ -9,14 +9,15 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
+from scipy.special import gammaincinv
 
 from selfloop.core.settings import CONFIDENCE
 from selfloop.kernels.covariates import Effect, spread
-from selfloop.kernels.fitting import FloatArray, delta_variance, dot
+from selfloop.kernels.fitting import delta_variance
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 from selfloop.kernels.horizon import Steps
-from selfloop.kernels.intervals import normal_quantile
 from selfloop.kernels.purchase_model import Params, PurchaseModel
+from selfloop.kernels.rows import FloatArray, dot
 from selfloop.measures.lifetime.flow import (
     Flow,
     Histories,
@@ -269,7 +270,8 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
     The variance of the expected sum is g' C g (delta method), where g are the
     derivatives by the parameters and C is their covariance; purchases and spend are
     fitted apart and taken as independent. What happens varies by chance as well:
-    that variance is added (see `flow.chance`). Intervals are taken on the log scale.
+    that variance is added (see `flow.chance`). Intervals are those of a gamma variable
+    with this mean and variance.
     """
     triples, n = whom.triples, whom.triples.n_people
     rows = histories(triples, forecast.unit_days)
@@ -314,12 +316,17 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
 
 
 def _interval(value: float, variance: float) -> Interval:
-    """Return a number above 0 with its interval on the log scale."""
-    mean = float(value)
-    if not mean > 0:
-        return Interval(mean, mean, mean)
-    factor = math.exp(normal_quantile(CONFIDENCE) * math.sqrt(variance) / mean)
-    return Interval(mean, mean / factor, mean * factor)
+    """Return a number above 0 with its interval: a gamma variable of that variance.
+
+    It stays above 0, and next to nothing it neither overflows nor claims much.
+    """
+    mean, spread = float(value), float(variance)
+    if not mean > 0 or not spread > 0:
+        known = mean if spread == 0 or mean == 0 else math.nan
+        return Interval(mean, known, known)
+    shape, tail = mean**2 / spread, (1 - CONFIDENCE) / 2
+    low, high = (float(gammaincinv(shape, q)) for q in (tail, 1 - tail))
+    return Interval(mean, low * mean / shape, high * mean / shape)
 
 
 def new_customer(forecast: Forecast, design: FloatArray) -> tuple[Interval, Interval]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from selfloop.core.settings import check_number
 from selfloop.inputs.events import Events
-from selfloop.kernels.fitting import FloatArray, Rows, dot, systematic_sample
+from selfloop.kernels.rows import FloatArray, Rows, dot, systematic_sample
 from selfloop.measures.lifetime.flow import Histories, cut_horizon, flow
 from selfloop.measures.lifetime.population import (
     KEYS,

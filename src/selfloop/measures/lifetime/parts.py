@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 from selfloop.kernels.independence import Independence
+from selfloop.kernels.rows import FloatArray
 
 
 class FrequencyRecency(NamedTuple):

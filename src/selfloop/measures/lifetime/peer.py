@@ -11,9 +11,10 @@ import pandas as pd
 
 from selfloop.core.errors import FitError, FitWarning, SettingError
 from selfloop.inputs.events import Events
-from selfloop.kernels.fitting import at_point, distinct_rows
+from selfloop.kernels.fitting import at_point
 from selfloop.kernels.purchase_fit import check_customers, fit_purchases, typical_sizes
 from selfloop.kernels.purchase_models import purchase_model
+from selfloop.kernels.rows import distinct_rows
 from selfloop.measures.lifetime.flow import histories
 from selfloop.measures.lifetime.population import Population, population
 from selfloop.measures.lifetime.single import Fitted

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from selfloop.inputs.baskets import purchase_stats
 from selfloop.inputs.events import Events
-from selfloop.kernels.fitting import FloatArray
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.covariates import (
     Covariate,
     describe,
@@ -59,7 +59,8 @@ class Population:
     end : date
         Last day that counts.
     people : ibis table
-        person_no, the columns of `KEYS`, repeat_value, revenue, and the covariates.
+        person_no, first_day, the columns of `KEYS`, repeat_value, revenue, and the
+        covariates.
     covariates : tuple of Covariate
         How the covariates enter a model.
     triples : Triples
@@ -173,7 +174,7 @@ def _at_day(events: Events, end: date, opportunity_days: int | None) -> ir.Table
     if opportunity_days is not None:
         stats = _in_opportunities(stats, baskets, day, opportunity_days)
     names = events.core.select("person_no", "person_id")
-    stats = stats.select("person_no", *KEYS, "repeat_value", "revenue")
+    stats = stats.select("person_no", "first_day", *KEYS, "repeat_value", "revenue")
     return events.engine.keep(stats.inner_join(names, "person_no"), "at_day")
 
 
@@ -195,6 +196,7 @@ def _in_opportunities(
     counted = (bought.place >= 1) & (bought.place <= bought.n_chances)
     rows = bought.group_by("person_no").aggregate(
         revenue=bought.revenue.max(),
+        first_day=bought.first_day.max(),
         n_purchases=(1 + bought.place.nunique(where=counted)).cast("int32"),
         last=bought.place.max(where=counted).fill_null(0),
         n_chances=bought.n_chances.max(),

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.gamma_gamma import GammaGamma, value_cdf
 from selfloop.kernels.purchase_model import Params, PurchaseModel
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.flow import Histories
 
 _TAIL = 1e-6  # probability of more purchases than a quantile of money looks at

@@ -6,8 +6,8 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.intervals import normal_quantile
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.flow import (
     histories,
 )

@@ -15,10 +15,10 @@ from selfloop.core.errors import SettingError
 from selfloop.core.settings import CONFIDENCE, Purchase, ZeroOrders, check_number
 from selfloop.inputs.events import Events
 from selfloop.kernels.covariates import Effect, effects_of
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.kernels.purchase_model import PurchaseModel
 from selfloop.kernels.purchase_models import purchase_model
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.compare import ModelComparison
 from selfloop.measures.lifetime.covariates import Covariate
 from selfloop.measures.lifetime.flow import Histories, cut_horizon
@@ -256,6 +256,7 @@ class LifetimeModel:
         discount_rate: float = 0.0,
         margin: float = 1.0,
         events: Events | None = None,
+        attributes: object | None = None,
     ) -> ir.Table:
         """Say what each buyer is still going to buy, and what it is worth.
 
@@ -270,6 +271,8 @@ class LifetimeModel:
         events : Events, optional
             Other events to predict for, read by the same rules; those that it was
             fitted on by default.
+        attributes : path or table, optional
+            The customers of other events, when the model has covariates of theirs.
 
         Returns
         -------
@@ -292,8 +295,8 @@ class LifetimeModel:
         where E(t) are the purchases expected within t days and t_k are multiples of
         30.4375 days, the last one cut at the horizon. E is computed once for each
         distinct history, and joined to the people in the engine. Orders of value 0
-        say nothing of what a purchase is worth; refunds on the day of a purchase are
-        inside its value, and all others lower every value by `share_kept`.
+        are purchases only with ``zero_orders="count"``; refunds on the day of a
+        purchase are inside its value, and all others lower every value by `share_kept`.
 
         Examples
         --------
@@ -304,7 +307,7 @@ class LifetimeModel:
         >>> int(table.count().to_pandas()) == model.n_people
         True
         """
-        model = self.on(events)
+        model = self.on(events, attributes)
         forecast = model.forecast(
             horizon_days, discount_rate=discount_rate, margin=margin
         )
@@ -362,12 +365,13 @@ class LifetimeModel:
         margin: float = 1.0,
         confidence: float = CONFIDENCE,
         events: Events | None = None,
+        attributes: object | None = None,
     ) -> ir.Table:
         """Say how sure the prediction of each buyer is, and what may happen.
 
         Parameters
         ----------
-        horizon_days, discount_rate, margin, events
+        horizon_days, discount_rate, margin, events, attributes
             As in `predict`.
         confidence : float, optional
             Confidence level, above 0 and below 1.
@@ -391,7 +395,7 @@ class LifetimeModel:
         what one customer may do, at the estimated parameters.
         """
         normal_quantile(confidence)
-        model = self.on(events)
+        model = self.on(events, attributes)
         forecast = model.forecast(
             horizon_days, discount_rate=discount_rate, margin=margin
         )
@@ -488,12 +492,13 @@ class LifetimeModel:
         discount_rate: float = 0.0,
         margin: float = 1.0,
         events: Events | None = None,
+        attributes: object | None = None,
     ) -> ExpectedTotal:
         """Say what all buyers together are going to buy, and what it is worth.
 
         Parameters
         ----------
-        horizon_days, discount_rate, margin, events
+        horizon_days, discount_rate, margin, events, attributes
             As in `predict`.
 
         Returns
@@ -512,7 +517,7 @@ class LifetimeModel:
         Delta method on the log of the sum for the expectation; the variance of what
         happens by chance is added for what will happen (see `forecast.totals`).
         """
-        model = self.on(events)
+        model = self.on(events, attributes)
         forecast = model.forecast(
             horizon_days, discount_rate=discount_rate, margin=margin
         )
@@ -614,13 +619,17 @@ class LifetimeModel:
         assert found is not None
         return found
 
-    def on(self, events: Events | None) -> "LifetimeModel":
+    def on(
+        self, events: Events | None, attributes: object | None = None
+    ) -> "LifetimeModel":
         """Return this model with other events to predict for.
 
         Parameters
         ----------
         events : Events or None
             Events read by the same rules; None for those that it was fitted on.
+        attributes : path or table, optional
+            Their customers, when the model has covariates of theirs.
 
         Returns
         -------
@@ -650,6 +659,7 @@ class LifetimeModel:
             events,
             opportunity_days=None if opportunity is None else int(opportunity),
             covariates=self.covariates,
+            attributes=attributes,
         )
         return replace(self, population=people, end=events.end)
 

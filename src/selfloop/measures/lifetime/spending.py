@@ -13,17 +13,10 @@ from selfloop.kernels.covariates import (
     Effect,
     with_covariates,
 )
-from selfloop.kernels.fitting import (
-    Fit,
-    FloatArray,
-    Rows,
-    at_point,
-    distinct_rows,
-    dot,
-    maximise,
-)
+from selfloop.kernels.fitting import Fit, at_point, maximise
 from selfloop.kernels.gamma_gamma import GammaGamma
 from selfloop.kernels.independence import Independence, check_independence
+from selfloop.kernels.rows import FloatArray, Rows, distinct_rows, dot
 from selfloop.measures.lifetime.population import Population
 
 MIN_REPEAT_BUYERS = 10
@@ -80,9 +73,14 @@ def fit_spend(
     Raises
     ------
     FitError
-        When there are fewer than 10 such people, all are the same, or the mean value
-        of a purchase does not exist.
+        When there are fewer than 10 such people, the mean value of a purchase does not
+        exist, or refunds exceed purchases.
     """
+    if whom.share_kept <= 0:
+        raise FitError(
+            "refunds exceed purchases, so no value to come can be learned "
+            f"(net revenue is {whom.share_kept:.0%} of what was bought)"
+        )
     people = _spenders(whom)
     x, total, counts = people.x, people.total, people.counts
     n_people = int(counts.sum())

@@ -10,8 +10,8 @@ from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import FitError, SettingError
 from selfloop.core.settings import check_number
-from selfloop.kernels.fitting import FloatArray
 from selfloop.kernels.gamma_gamma import value_cdf
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.result import LifetimeModel
 
 

@@ -43,7 +43,7 @@ def lifetime_view(numbers: Numbers, voice: Voice, money: Money) -> dict[str, Any
     worth = [row["lifetime_value_per_buyer"] for row in sources]
     said = {
         "expected": lifetime_words.expected(lifetime, money),
-        "tested": lifetime_words.tested(lifetime, money),
+        "tested": lifetime_words.backtested(lifetime, money),
         "chosen": lifetime_words.chosen(lifetime),
         "independence": lifetime_words.independence(lifetime, calm=True),
     }

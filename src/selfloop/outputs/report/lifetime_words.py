@@ -66,7 +66,7 @@ def expected(lifetime: Numbers, money: Money) -> list[Sentence]:
     ]
 
 
-def tested(lifetime: Numbers, money: Money) -> list[Sentence]:
+def backtested(lifetime: Numbers, money: Money) -> list[Sentence]:
     """Say how the model predicted what has happened, and a naive method beside it.
 
     Parameters

@@ -222,7 +222,7 @@ def _lifetime(writer: _Writer) -> Iterable[str]:
     if lifetime["backtest"] is None:
         yield _missing(writer, "report.missing", lifetime["backtest_reason"])
     else:
-        yield from _paragraphs(writer, lifetime_words.tested(lifetime, money))
+        yield from _paragraphs(writer, lifetime_words.backtested(lifetime, money))
         yield _table(writer, _scores(writer))
         yield writer.say("backtest.decile")
         yield _table(writer, _deciles(writer))

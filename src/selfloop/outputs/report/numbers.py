@@ -182,6 +182,7 @@ def _lifetime(analysis: "Analysis") -> dict[str, Any]:
             analysis.lifetime,
             analysis.backtest,
             horizon_days=analysis.horizon_days,
+            discount_rate=analysis.discount_rate,
             why_no_backtest=analysis.unavailable.get("backtest", ""),
         ),
         "by_source": records(summary.by_source),
