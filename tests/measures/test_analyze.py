@@ -391,3 +391,20 @@ def test_settings_are_checked_before_the_work(simulated_events, setting, message
     with pytest.raises(SettingError, match=message):
         sl.analyze(simulated_events, progress=said.append, **setting)
     assert said == []
+
+
+def test_the_model_of_purchases_can_be_chosen():
+    shop = sl.simulate(n_visitors=2000, seed=7)
+    events = sl.read_events(shop.orders)
+    analysis = sl.analyze(events, model="bg_nbd")
+    assert analysis.lifetime.model == analysis.backtest.model.model == "bg_nbd"
+    assert analysis.lifetime.choice is None
+    # The same model at the same cut as the one that a choice would be tested with.
+    cut = sl.compare_models(events, ["bg_nbd"]).cut
+    assert (analysis.backtest.at, analysis.backtest.horizon_days) == cut
+    discrete = sl.analyze(events, model="bg_bb")
+    assert discrete.lifetime.model == "bg_bb"
+    assert discrete.backtest is None
+    assert "opportunities" in discrete.unavailable["backtest"]
+    with pytest.raises(SettingError, match="model must be one of 'auto'"):
+        sl.analyze(events, model="best")

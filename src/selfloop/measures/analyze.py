@@ -1,7 +1,7 @@
 """All measures of a shop at once, each pass over the events made once."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import ibis
 import ibis.expr.types as ir
@@ -10,13 +10,14 @@ import pandas as pd
 
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import FitError
-from selfloop.core.settings import LedgerRule, Progress
+from selfloop.core.settings import LedgerRule, Progress, check_choice
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.measures.cohorts import Cohorts, cohorts
 from selfloop.measures.funnel import Funnel, funnel
 from selfloop.measures.lifetime.backtest import Backtest, backtest_of
-from selfloop.measures.lifetime.fit import fit_lifetime, past_model
+from selfloop.measures.lifetime.fit import Model, fit_lifetime, past_model
+from selfloop.measures.lifetime.holdout import default_cut
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.loop import SelfLoop, self_loop
 from selfloop.measures.referral import ReferralNetwork, referral_network
@@ -143,6 +144,7 @@ def analyze(
     horizon_days: float = 365,
     discount_rate: float = 0.0,
     rule: LedgerRule = "halving",
+    model: Model = "auto",
     progress: Progress | None = None,
 ) -> Analysis:
     """Compute every measure of a shop.
@@ -157,6 +159,8 @@ def analyze(
         Annual rate at which expected value is discounted, 0 or more.
     rule : {"halving", "shapley"}
         How the value of an order is shared with those who brought the buyer.
+    model : str
+        Model of purchases, as in `fit_lifetime`.
     progress : callable, optional
         Called with a short text at the start of each step.
 
@@ -179,6 +183,7 @@ def analyze(
     ['conversion']
     """
     check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
+    check_choice("model", model, get_args(Model))
     say = progress or (lambda _: None)
     unavailable: dict[str, str] = {}
     if "visits" not in events.has:
@@ -196,30 +201,23 @@ def analyze(
     else:
         unavailable["referral"] = "no table of referrals"
     say("lifetime value")
-    model: LifetimeModel | None = None
-    test: Backtest | None = None
-    try:
-        model = fit_lifetime(events)
-        past = past_model(model)
-        if past is not None and model.choice is not None and model.choice.cut:
-            say("backtest")
-            test = backtest_of(past, model.choice.cut)
-        elif model.choice is not None:
-            unavailable["backtest"] = model.choice.holdout_reason
-    except FitError as error:
-        unavailable["lifetime value"] = str(error)
-    if model is not None and model.spend is None:
-        unavailable["expected value"] = model.spend_reason
+    fitted, test = _lifetime(events, model, say, unavailable)
+    if fitted is not None and fitted.spend is None:
+        unavailable["expected value"] = fitted.spend_reason
     say("customer value")
     values = value_table(
-        events, model, rule=rule, horizon_days=horizon_days, discount_rate=discount_rate
+        events,
+        fitted,
+        rule=rule,
+        horizon_days=horizon_days,
+        discount_rate=discount_rate,
     )
     return Analysis(
         events=events,
         funnel=whole,
         funnel_by_source=by_source,
         cohorts=triangle,
-        lifetime=model,
+        lifetime=fitted,
         backtest=test,
         network=network,
         values=values,
@@ -230,6 +228,32 @@ def analyze(
         discount_rate=discount_rate,
         rule=rule,
     )
+
+
+def _lifetime(
+    events: Events, name: Model, say: Progress, unavailable: dict[str, str]
+) -> tuple[LifetimeModel | None, Backtest | None]:
+    """Fit a lifetime model and test it on the past; note what cannot be done."""
+    try:
+        model = fit_lifetime(events, model=name)
+    except FitError as error:
+        unavailable["lifetime value"] = str(error)
+        return None, None
+    try:
+        past, cut, why = past_model(model), None, ""
+        if model.choice is not None:
+            cut, why = model.choice.cut, model.choice.holdout_reason
+        elif name != "bg_bb":
+            cut, why = default_cut(events, at=None, horizon_days=None)
+            past = None if cut is None else fit_lifetime(events, model=name, at=cut.at)
+        if past is None or cut is None:
+            unavailable["backtest"] = why or "BG/BB counts opportunities, not purchases"
+            return model, None
+        say("backtest")
+        return model, backtest_of(past, cut)
+    except FitError as error:
+        unavailable["backtest"] = str(error)
+        return model, None
 
 
 def summarise(values: ir.Table) -> ValueSummary:
