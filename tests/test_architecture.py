@@ -21,12 +21,18 @@ MAX_BODY = 60
 
 LONGER = {
     "core/display.py": "one way to show a table, as text and as HTML",
-    "kernels/bg_nbd.py": "one model: likelihood, gradient, predictions, with formulas",
+    "kernels/bg_bb.py": "one model: likelihood and predictions, with formulas",
+    "kernels/cnbd_k.py": "one model: likelihood and predictions, with formulas",
     "kernels/fitting.py": "one optimiser and its standard errors, with formulas",
     "kernels/forest.py": "one structure; most lines are definitions and examples",
+    "kernels/gamma_gamma.py": "one model: likelihood and predictions, with formulas",
+    "kernels/independence.py": "one question, with what its answer is made of",
     "kernels/network.py": "one structure; most lines are definitions and examples",
+    "kernels/pareto_nbd.py": "one model: likelihood and predictions, with formulas",
+    "kernels/pdo.py": "one model: likelihood and predictions, with formulas",
     "kernels/survival.py": "two estimators of one kind, with formulas and sources",
-    "measures/lifetime_model.py": "one result with what it can predict",
+    "measures/lifetime/fit.py": "one call with its choices, and what leads to its result",
+    "measures/lifetime/result.py": "one result with what it can predict",
     "outputs/report/charts.py": "the drawings of one page",
 }
 """Modules that may pass the limit, and why."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import pdtrc
 
 from selfloop.core.errors import FitError
-from selfloop.kernels import bg_nbd, cnbd_k, mbg_nbd
+from selfloop.kernels import bg_nbd, cnbd_counts, mbg_nbd
 from selfloop.kernels.cnbd_k import CnbdK, gap_term, model, regularity
 from selfloop.kernels.purchase_fit import fit_purchases
 from selfloop.kernels.rows import Rows, distinct_rows
@@ -528,22 +528,22 @@ def test_new_customers():
 @example(3, 2.0, 0.5, 0.5, 25.0)
 def test_series_and_integral_agree(k, shape, a, b, ratio):
     columns = (np.array([float(v)]) for v in (shape, a, b, ratio, 0.0))
-    there = cnbd_k._There(*columns)
-    terms = cnbd_k._n_terms(there.shape + k, there.ratio)
-    series = cnbd_k._series(there, terms, k=k)
+    there = cnbd_counts.There(*columns)
+    terms = cnbd_counts._n_terms(there.shape + k, there.ratio)
+    series = cnbd_counts._series(there, terms, k=k)
     assume((shape + k) * ratio < 600)
     if terms[0] > 100 * k:  # with few terms the roots cancel; it is not used there
-        integral = cnbd_k._over_dropout(there, k=k)
+        integral = cnbd_counts._over_dropout(there, k=k)
         np.testing.assert_allclose(series, integral, rtol=1e-10)
     assert np.all(series >= 0)
     assert np.all(series[-1] <= ((shape + k - 1) * ratio + k - 1) / k * (1 + 1e-12))
 
 
 def test_series_goes_on_until_the_rest_is_negligible():
-    there = cnbd_k._There(*(np.array([v, v]) for v in (2.0, 0.5, 3.0, 9.0, 0.1)))
-    enough = cnbd_k._n_terms(there.shape + 3, there.ratio)
-    found = cnbd_k._series(there, enough, k=3)
-    short = cnbd_k._series(there, np.array([20.0, 70.0]), k=3)
+    there = cnbd_counts.There(*(np.array([v, v]) for v in (2.0, 0.5, 3.0, 9.0, 0.1)))
+    enough = cnbd_counts._n_terms(there.shape + 3, there.ratio)
+    found = cnbd_counts._series(there, enough, k=3)
+    short = cnbd_counts._series(there, np.array([20.0, 70.0]), k=3)
     np.testing.assert_allclose(short, found, rtol=1e-13)
 
 
