@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from selfloop.kernels.rows import distinct_rows
 from selfloop.kernels.purchase_fit import typical_sizes
 from selfloop.kernels.purchase_model import PurchaseModel
 from selfloop.kernels.purchase_models import purchase_model
+from selfloop.kernels.rows import distinct_rows
 
 LOG_BOUND = 14.0
 """Parameters are searched within exp(-14)..exp(14) times their typical size."""

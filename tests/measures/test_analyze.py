@@ -10,8 +10,8 @@ from small_shops import orders, referrals, visits
 
 import selfloop as sl
 from selfloop.core.errors import SettingError
-from selfloop.measures.analyze import N_ADVOCATES, N_BINS, summarise
 from selfloop.measures.social import value_table
+from selfloop.measures.summary import N_ADVOCATES, N_BINS, summarise
 
 SUMMARIES = {
     "by_source": [

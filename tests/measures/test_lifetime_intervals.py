@@ -1,17 +1,10 @@
 """Intervals of predictions: how often they hold what happens, laws, and bad input."""
 
-import itertools
-import math
 from types import SimpleNamespace
 
-import cdnow
 import numpy as np
-import pandas as pd
 import pytest
 
-import selfloop as sl
-from selfloop.core import schema
-from selfloop.core.errors import FitError, SelfloopError, SettingError
 from selfloop.kernels import gamma_gamma
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 from selfloop.kernels.purchase_fit import fit_purchases
@@ -19,7 +12,6 @@ from selfloop.kernels.purchase_models import purchase_model
 from selfloop.measures.lifetime.flow import Histories, cut_horizon
 from selfloop.measures.lifetime.forecast import Forecast, Part, totals
 from selfloop.measures.lifetime.population import Triples
-from selfloop.measures.lifetime.quantiles import count_quantiles, value_quantiles
 
 TAU = 20.0
 HORIZON = 150.0

@@ -19,11 +19,11 @@ from matplotlib.patches import Circle, Rectangle
 import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.errors import DataWarning, SettingError
-from selfloop.measures.analyze import ValueSummary
 from selfloop.measures.cohorts import Cohorts
 from selfloop.measures.funnel import Funnel
 from selfloop.measures.loop import SelfLoop
 from selfloop.measures.referral import ReferralNetwork
+from selfloop.measures.summary import ValueSummary
 from selfloop.outputs import plots
 from selfloop.outputs.plots import fonts
 from selfloop.outputs.plots.fonts import SelfloopFontWarning

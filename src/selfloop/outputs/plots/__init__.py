@@ -4,7 +4,7 @@ from functools import singledispatch
 
 from matplotlib.axes import Axes
 
-from selfloop.measures.analyze import Analysis, ValueSummary
+from selfloop.measures.analyze import Analysis
 from selfloop.measures.cohorts import Cohorts
 from selfloop.measures.funnel import Funnel
 from selfloop.measures.lifetime.backtest import Backtest
@@ -14,6 +14,7 @@ from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.lifetime.spread import SpendDistribution
 from selfloop.measures.loop import SelfLoop
 from selfloop.measures.referral import ReferralNetwork
+from selfloop.measures.summary import ValueSummary
 from selfloop.outputs.plots.backtest import (
     plot_calibration,
     plot_cumulative,
