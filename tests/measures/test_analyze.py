@@ -83,7 +83,7 @@ def test_progress_names_each_step_once(analysis, steps):
     assert analysis.horizon_days == 180
     assert steps == [
         "funnel", "cohorts", "loop", "referral network", "lifetime value",
-        "customer value",
+        "backtest", "customer value",
     ]  # fmt: skip
 
 

@@ -168,6 +168,7 @@ def maximise(
 
     Examples
     --------
+    >>> from selfloop.kernels.rows import distinct_rows
     >>> rows = distinct_rows([[1.0, 2.0, 3.0]])
     >>> def exponential(rows):
     ...     n, total = rows.n_people, float(rows.columns[0] @ rows.counts)
@@ -279,6 +280,7 @@ def at_point(
 
     Examples
     --------
+    >>> from selfloop.kernels.rows import distinct_rows
     >>> rows = distinct_rows([[1.0, 2.0, 3.0]])
     >>> def exponential(rows):
     ...     n, total = rows.n_people, float(rows.columns[0] @ rows.counts)
