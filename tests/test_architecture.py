@@ -32,7 +32,7 @@ LONGER = {
     "kernels/pareto_nbd.py": "one model: likelihood and predictions, with formulas",
     "kernels/pdo.py": "one model: likelihood and predictions, with formulas",
     "kernels/survival.py": "two estimators of one kind, with formulas and sources",
-    "measures/lifetime/fit.py": "one call with its choices, and what leads to its result",
+    "measures/lifetime/fit.py": "one call with its choices and what leads to it",
     "measures/lifetime/result.py": "one result with what it can predict",
     "outputs/report/charts.py": "the drawings of one page",
 }

@@ -41,7 +41,7 @@ def has_picture(cell):
 
 
 def is_drawing(cell):
-    return "sl.plot(" in cell.source or "\nplot_" in cell.source
+    return "sl.plot(" in cell.source or "\nplot_" in "\n" + cell.source
 
 
 def test_there_are_notebooks():

@@ -422,6 +422,8 @@ def test_an_untidy_shop_by_order():
     check_scores(test, people, 100)
     check_deciles(test, people, 100)
     check_frequencies(test, people, 100)
+    weeks = check_weeks(test, orders, people, 100, purchase="order")
+    assert (weeks["actual"] >= 0).all()
 
 
 def test_customers_of_the_holdout_are_not_predicted(discs):
