@@ -641,7 +641,7 @@ def test_predictions_are_what_they_are_called(kernel, model, rows):
         for h in (10.0, 20.0)
     )
     assert np.all(short >= 0)
-    assert np.all(long >= short)
+    assert np.all(long >= short * (1 - 1e-12))  # they may have reached the end
 
 
 @both

@@ -283,7 +283,9 @@ def starts(rows: Rows) -> list[tuple[float, ...]]:
     Returns
     -------
     list of tuple of float
-        Three times (r, alpha, a, b); alpha follows the unit of the ages.
+        Times (r, alpha, a, b); alpha follows the unit of the ages. Small shops in which
+        hardly anybody leaves, or one buys for all, have several maxima: the last two
+        starts lead to those that the first three miss.
 
     Examples
     --------
@@ -293,7 +295,8 @@ def starts(rows: Rows) -> list[tuple[float, ...]]:
     """
     x, _, age = rows.columns[:3]
     alpha = 0.3 * dot(age, rows.counts) / dot(x, rows.counts)
-    return [(r, alpha, 1.0, 2.0) for r in (1.0, 0.3, 5.0)]
+    usual = [(r, alpha, 1.0, 2.0) for r in (1.0, 0.3, 5.0)]
+    return [*usual, (1.0, 0.01 * alpha, 0.01, 0.03), (0.05, alpha, 1.0, 1000.0)]
 
 
 def p_alive(

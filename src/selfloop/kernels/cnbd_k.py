@@ -359,7 +359,9 @@ def starts(rows: Rows, *, k: int) -> list[tuple[float, ...]]:
     """
     x, _, age = rows.columns[:3]
     alpha = 0.3 * dot(age, rows.counts) / (k * dot(x, rows.counts))
-    return [(r, alpha, 1.0, 2.0) for r in (1.0, 0.3, 5.0)]
+    usual = [(r, alpha, 1.0, 2.0) for r in (1.0, 0.3, 5.0)]
+    # As in BG/NBD, hard cases have maxima that the usual starts miss.
+    return [*usual, (1.0, 0.01 * alpha, 0.01, 0.03), (0.05, alpha, 1.0, 1000.0)]
 
 
 def gap_term(k: int, *, sum_log_gaps: float, n_purchases: float) -> float:
