@@ -40,7 +40,7 @@ def _until(rate, end, rng):
 
 
 def _bg(n, rng, truth, *, period, arrivals=0.9):
-    """Draw from BG/NBD r, alpha, a, b, in days: people come over a share of a period."""
+    """Draw from BG/NBD r, alpha, a, b; people come over a share of a period."""
     r, alpha, a, b = truth
     age = np.ceil(period * (1 - arrivals * rng.random(n)))
     rate = rng.gamma(r, 1 / alpha, n)
@@ -52,12 +52,17 @@ def _bg(n, rng, truth, *, period, arrivals=0.9):
 
 
 def _pareto(n, rng, truth, *, period):
-    """Draw from Pareto/NBD r, alpha, s, beta, in days."""
+    """Draw from Pareto/NBD r, alpha, s, beta."""
     r, alpha, s, beta = truth
     age = np.ceil(period * (1 - 0.9 * rng.random(n)))
     life = rng.exponential(size=n) / rng.gamma(s, 1 / beta, n)
     x, last = _until(rng.gamma(r, 1 / alpha, n), np.minimum(life, age), rng)
     return Customers(x, np.floor(last), age)
+
+
+def _pareto_truth(n, rng):
+    """Draw what estimates of Pareto/NBD of the CDNOW sample describe."""
+    return _pareto(n, rng, (0.55, 74, 0.61, 82), period=273)
 
 
 def _no_dropout(n, rng):
@@ -124,14 +129,16 @@ REGIMES: dict[str, Callable[[int, np.random.Generator], Customers]] = {
     "CDNOW-like": _cdnow_like,
     "heavy buyers": _heavy_buyers,
     "in seconds": _in_seconds,
-    "30 customers": lambda _, rng: _typical(30, rng),
-    "200 customers": lambda _, rng: _cdnow_like(200, rng),
+    "n = 30": lambda _, rng: _typical(30, rng),
+    "n = 200": lambda _, rng: _cdnow_like(200, rng),
     "no dropout": _no_dropout,
-    "Pareto/NBD truth": lambda n, rng: _pareto(n, rng, (0.55, 74, 0.61, 82), period=273),
+    "Pareto/NBD truth": lambda n, rng: _pareto(
+        n, rng, (0.55, 74, 0.61, 82), period=273
+    ),
     "homogeneous": lambda n, rng: _bg(n, rng, (50, 1500, 0.6, 3.6), period=728),
     "one-time buyers": lambda n, rng: _bg(n, rng, (0.05, 49, 0.6, 3.6), period=728),
-    "10 years": lambda n, rng: _bg(n, rng, (0.9, 49, 0.6, 3.6), period=3652),
-    "20 years": lambda n, rng: _bg(n, rng, (0.5, 90, 0.4, 6.0), period=7305),
+    "ten years": lambda n, rng: _bg(n, rng, (0.9, 49, 0.6, 3.6), period=3652),
+    "twenty years": lambda n, rng: _bg(n, rng, (0.5, 90, 0.4, 6.0), period=7305),
     "heavy dropout": lambda n, rng: _bg(n, rng, (0.9, 49, 6.0, 2.0), period=728),
     "one whale": _whale,
     "up to 5,000 purchases": _huge_counts,
@@ -159,12 +166,12 @@ DISCRETE: dict[str, Callable[[int, np.random.Generator], Customers]] = {
     "donors": lambda n, rng: _bg_bb(
         n, rng, (1.204, 0.75, 0.657, 2.783), period=6, is_staggered=False
     ),
-    "30 donors": lambda _, rng: _bg_bb(30, rng, (1.2, 0.75, 0.66, 2.8), period=6),
+    "thirty donors": lambda _, rng: _bg_bb(30, rng, (1.2, 0.75, 0.66, 2.8), period=6),
     "no dropout, yearly": lambda n, rng: _bg_bb(n, rng, (1, 2, 1e-9, 1), period=10),
     "heavy dropout, yearly": lambda n, rng: _bg_bb(n, rng, (1, 1, 6, 2), period=10),
     "homogeneous, yearly": lambda n, rng: _bg_bb(n, rng, (60, 90, 30, 200), period=10),
     "rare purchases": lambda n, rng: _bg_bb(n, rng, (0.05, 2, 1, 5), period=12),
-    "500 days": lambda n, rng: _bg_bb(n, rng, (0.5, 5, 0.5, 30), period=500),
+    "weekly": lambda n, rng: _bg_bb(n, rng, (0.5, 5, 0.5, 30), period=100),
 }
 """Regimes in opportunities to buy, for BG/BB."""
 
@@ -190,24 +197,39 @@ def rows_of(customers: Customers):
     return distinct_rows([np.asarray(column, dtype=float) for column in customers])
 
 
-def dense_search(model: PurchaseModel, customers: Customers, *, n_starts: int):
-    """Return the ends of L-BFGS-B from random starts, the best one first.
+def theta_of(model: PurchaseModel, customers: Customers, params) -> np.ndarray:
+    """Return parameters as the logs that are searched."""
+    return np.log(np.asarray(params) / typical_sizes(model, rows_of(customers)))
 
-    Starts are spread in logs around the typical size of each parameter, times around
-    three hundredths of the longest age.
+
+def log_likelihood(model: PurchaseModel, customers: Customers, params) -> float:
+    """Return the log-likelihood of any parameters, -inf where there is none."""
+    with np.errstate(all="ignore"):  # other packages may end anywhere
+        value, _ = model.objective(rows_of(customers))(np.asarray(params, dtype=float))
+    return value if np.isfinite(value) else -np.inf
+
+
+def dense_search(
+    model: PurchaseModel, customers: Customers, *, n_starts: int, seed: int = 0
+) -> list[End]:
+    """Return where L-BFGS-B ends from random starts, the best end first.
+
+    Starts are spread in logs around 1, and times around a thirtieth of the longest age.
     """
     rows = rows_of(customers)
     typical = typical_sizes(model, rows)
     objective = model.objective(rows)
-    centre = np.array([-3.5 if name in model.times else 0.0 for name in model.parameters])
 
     def loss(theta):
-        """Return minus the mean log-likelihood and its gradient."""
+        """Return minus the mean log-likelihood and its gradient by theta."""
         params = typical * np.exp(theta)
         value, gradient = objective(params)
         return -value / rows.n_people, -gradient * params / rows.n_people
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
+    centre = np.array(
+        [-3.4 if name in model.times else 0.0 for name in model.parameters]
+    )
     ends = []
     for _ in range(n_starts):
         found = minimize(

