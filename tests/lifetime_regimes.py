@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from selfloop.kernels.purchase_fit import typical_sizes
 from selfloop.kernels.purchase_model import PurchaseModel
@@ -176,11 +177,11 @@ DISCRETE: dict[str, Callable[[int, np.random.Generator], Customers]] = {
 """Regimes in opportunities to buy, for BG/BB."""
 
 
-def customers_of(name: str, n: int) -> Customers:
-    """Return n customers of a regime, always the same ones."""
+def customers_of(name: str, n: int, *, seed: int | None = None) -> Customers:
+    """Return n customers of a regime, always the same ones for a seed."""
     names = [*REGIMES, *DISCRETE]
-    rng = np.random.default_rng([names.index(name), 2026])
-    return (REGIMES | DISCRETE)[name](n, rng)
+    entropy = [names.index(name), 2026] if seed is None else [seed, n]
+    return (REGIMES | DISCRETE)[name](n, np.random.default_rng(entropy))
 
 
 def model_of(name: str, customers: Customers) -> PurchaseModel:
@@ -231,15 +232,16 @@ def dense_search(
         [-3.4 if name in model.times else 0.0 for name in model.parameters]
     )
     ends = []
-    for _ in range(n_starts):
-        found = minimize(
-            loss,
-            centre + rng.normal(0, 2.5, centre.size),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(-LOG_BOUND, LOG_BOUND)] * centre.size,
-            options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500},
-        )
-        params = typical * np.exp(found.x)
-        ends.append(End(objective(params)[0], params))
+    with threadpool_limits(1, user_api="blas"):  # for thousands of tiny calls
+        for _ in range(n_starts):
+            found = minimize(
+                loss,
+                centre + rng.normal(0, 2.5, centre.size),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[(-LOG_BOUND, LOG_BOUND)] * centre.size,
+                options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500},
+            )
+            params = typical * np.exp(found.x)
+            ends.append(End(objective(params)[0], params))
     return sorted(ends, key=lambda end: -end.log_likelihood)

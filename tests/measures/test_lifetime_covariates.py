@@ -491,7 +491,7 @@ def test_a_missing_number_is_an_error(events, tables, tmp_path, how):
     }[how]
     if how == "CSV":
         people.assign(z=people["z"].where(people.index > 2)).to_csv(source, index=False)
-    message = "'z' is missing for 3 of 700 buyers; fill it, or leave it out"
+    message = "'z' is missing for 3 of 700 buyers; fill it"
     with pytest.raises(FitError, match=message):
         fit_with(events, source, "z")
 
