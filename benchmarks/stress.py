@@ -3,7 +3,8 @@
     python benchmarks/stress.py
     python benchmarks/stress.py --customers 300 --models mbg_nbd pareto_nbd
 
-Exit code 1 when a fit of ours fails without a reason to, or misses a higher likelihood.
+Exit code 1 when a fit of ours fails, misses a higher likelihood, or predicts what is no
+number.
 """
 
 import argparse
@@ -64,7 +65,8 @@ def main() -> int:
     (RESULTS / f"{name}.json").write_text(written, encoding="utf-8")
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)
-    return int(any(row["error"] or row["is_worse"] for row in rows))
+    wrong = [r for r in rows if r["error"] or r["is_worse"] or not r["predictions"]]
+    return int(bool(wrong))
 
 
 def _options() -> argparse.Namespace:
@@ -119,7 +121,8 @@ def _row(name: str, regime: str, options: argparse.Namespace) -> Row:
             model, customers.x, recency=customers.recency, age=customers.age
         )
     except FitError as error:
-        return row | {"error": str(error), "is_worse": False, "lifetimes": peer}
+        no_fit = {"error": str(error), "is_worse": False, "predictions": None}
+        return row | no_fit | {"lifetimes": peer}
     return row | {
         "seconds": time.perf_counter() - started,
         "params": fit.params,

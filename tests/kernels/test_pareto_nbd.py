@@ -875,7 +875,9 @@ def test_warm_start_changes_nothing(cdnow):
 def test_starts_are_where_the_data_are():
     # 0.3 * mean age 40 / mean x 2 = 6.
     rows = distinct_rows([[1, 3], [20.0, 30.0], [30.0, 50.0]])
+    # The longest age is 50: 0.0003 * 50 and 100 * 50.
     wanted = [(1, 6, 1, 6), (0.3, 6, 0.3, 6), (5, 30, 0.3, 6)]
+    wanted += [(1, 6, 0.01, 0.015), (1, 6, 1, 5000)]
     np.testing.assert_allclose(pareto_nbd.starts(rows), wanted, rtol=1e-14)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from numbers import Real
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -57,6 +58,25 @@ def check_number(
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
         raise SettingError(f"{name} must be between {low} and {high}; got {value!r}")
+
+
+def check_day(name: str, value: object) -> date:
+    """Return a day given as date or text, or raise a `SettingError`.
+
+    Examples
+    --------
+    >>> check_day("at", "2026-06-30")
+    datetime.date(2026, 6, 30)
+    """
+    day = value
+    if isinstance(value, str):
+        try:
+            day = date.fromisoformat(value)
+        except ValueError:
+            day = None
+    if isinstance(day, datetime) or not isinstance(day, date):
+        raise SettingError(f"{name} must be a date such as '2026-06-30'; got {value!r}")
+    return day
 
 
 @dataclass(frozen=True)

@@ -242,6 +242,9 @@ def starts(rows: Rows) -> list[tuple[float, ...]]:
         (1.0, skips, 1.0, n_mean),
         (0.5, 0.5, 0.5, 0.25 * n_mean),
         (1.0, skips, 10.0, 10 * n_mean),
+        # Hardly anybody leaves, or nearly all do at once: maxima of small tables.
+        (1.0, 1.0, 0.01, 0.03),
+        (30.0, 30.0, 1.0, 0.1),
     ]
 
 

@@ -1,5 +1,7 @@
 """Confidence intervals of shares."""
 
+from numbers import Real
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
@@ -31,9 +33,10 @@ def normal_quantile(confidence: float) -> float:
     >>> round(normal_quantile(0.95), 6)
     1.959964
     """
-    if not 0.0 < confidence < 1.0:
+    is_number = isinstance(confidence, Real) and not isinstance(confidence, bool)
+    if not is_number or not 0.0 < confidence < 1.0:
         raise SettingError(
-            f"confidence must lie between 0 and 1 (both excluded), got {confidence}"
+            f"confidence must lie between 0 and 1 (both excluded), got {confidence!r}"
         )
     return float(ndtri(0.5 + confidence / 2.0))
 

@@ -202,6 +202,9 @@ def starts(rows: Rows) -> list[tuple[float, ...]]:
         (1.0, scale, 1.0, scale),
         (0.3, scale, 0.3, scale),
         (5.0, 5 * scale, 0.3, scale),
+        # Hardly anybody leaves, or some leave at once: other maxima of small shops.
+        (1.0, scale, 0.01, 0.0003 * float(age.max())),
+        (1.0, scale, 1.0, 100 * float(age.max())),
     ]
 
 

@@ -353,7 +353,8 @@ def starts(rows: Rows, *, tau: float) -> list[tuple[float, ...]]:
     in_all = dot(age, rows.counts)
     alpha = 0.3 * in_all / dot(x, rows.counts)
     b = max(in_all / rows.n_people / tau, 1.0)
-    return [(1.0, alpha, 1.0, b), (0.3, alpha, 0.5, b), (1.0, alpha, 10.0, 10 * b)]
+    usual = [(1.0, alpha, 1.0, b), (0.3, alpha, 0.5, b), (1.0, alpha, 10.0, 10 * b)]
+    return [*usual, (1.0, alpha, 0.01, 0.03)]  # hardly anybody leaves
 
 
 def p_alive(

@@ -146,13 +146,12 @@ def backtest_lifetime(
     ['MBG/NBD', 'average', 'last period', 'own rate']
     """
     say = progress or (lambda _: None)
-    day = date.fromisoformat(at) if isinstance(at, str) else at
     if model == "bg_bb":
         raise SettingError(
             "model must count purchases; 'bg_bb' counts opportunities with a purchase, "
             "which is something else"
         )
-    cut, why = default_cut(events, at=day, horizon_days=horizon_days)
+    cut, why = default_cut(events, at=at, horizon_days=horizon_days)
     if cut is None:
         raise FitError(f"no holdout: {why}")
     fitted = fit_lifetime(events, model=model, at=cut.at, progress=progress)

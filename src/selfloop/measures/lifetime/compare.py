@@ -108,7 +108,7 @@ def compare_models(
     events: Events,
     models: Sequence[str] | None = None,
     *,
-    at: date | None = None,
+    at: date | str | None = None,
     horizon_days: int | None = None,
     unit_days: float = 1.0,
     penalty: float = 0.0,
@@ -123,7 +123,7 @@ def compare_models(
     models : sequence of str, optional
         Names among `COMPARABLE`; by default MBG/NBD and Pareto/NBD, MBG/CNBD-k when
         purchases are regular, and BG/NBD and NBD beside them.
-    at : date, optional
+    at : str or date, optional
         Last day that the models may see for the holdout.
     horizon_days : int, optional
         Days of the holdout; by default the last third of the period, at most 365.

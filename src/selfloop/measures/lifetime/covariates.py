@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -22,8 +23,14 @@ PERSONAL = ("source", "channel", "was_referred", "generation")
 MISSING_LEVEL = "(missing)"
 """Level of those for whom a categorical covariate is missing."""
 
+_LARGEST = 1e100
+
 MAX_LEVELS = 20
 """A categorical covariate with more levels than this says little about any."""
+
+COLUMN = "covariate: "
+"""Before the name of a covariate where its column stands beside those of a shop, so
+that no name can take the place of one of theirs."""
 
 _COLLINEAR = 1e-9  # smallest singular value of a design, against the largest
 
@@ -49,6 +56,11 @@ class Covariate:
     reference: str = ""
     levels: tuple[str, ...] = ()
     mean: float = 0.0
+
+    @property
+    def column(self) -> str:
+        """Name of its column in tables of people."""
+        return COLUMN + self.name
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -88,7 +100,10 @@ class Covariate:
 
 
 def with_covariates(
-    people: ir.Table, events: Events, names: Sequence[str], attributes: object | None
+    people: ir.Table,
+    events: Events,
+    covariates: Sequence[str] | Sequence[Covariate],
+    attributes: object | None,
 ) -> ir.Table:
     """Add columns of covariates to a table of buyers.
 
@@ -98,28 +113,29 @@ def with_covariates(
         person_no and what else is known.
     events : Events
         Where they come from.
-    names : sequence of str
-        Covariates.
+    covariates : sequence of str or of Covariate
+        Names, or those of a fitted model, which say what is text and what a number.
     attributes : path or table or None
         A table of customers: customer_id and columns.
 
     Returns
     -------
     ibis table
-        The same rows with the covariates, text or float64. Missing text is the level
-        ``(missing)``.
+        The same rows with the covariates, text or float64, in columns named with
+        `COLUMN`. Missing text is the level ``(missing)``.
 
     Raises
     ------
     SettingError
         When there is no such covariate, or the table of customers does not fit.
     """
-    columns = _personal(events)
-    if attributes is not None:
-        columns = columns.left_join(_attributes(attributes, events), "person_no")
-        columns = columns.drop("person_no_right")
-    known = [c for c in columns.columns if c != "person_no"]
-    for name in names:
+    own = None if attributes is None else _attributes(attributes, events)
+    personal = _personal(events)
+    known = [c for c in personal.columns if c != "person_no"]
+    if own is not None:
+        known += [c for c in own.columns if c not in (*PERSONAL, "person_no")]
+    for covariate in covariates:
+        name = covariate if isinstance(covariate, str) else covariate.name
         if name not in known:
             near = nearest(name, known)
             hint = f"; did you mean {near!r}?" if near else ""
@@ -127,11 +143,20 @@ def with_covariates(
                 f"covariates must be among {', '.join(known)}, or columns of "
                 f"attributes=; got {name!r}{hint}"
             )
-    typed = {name: _typed(columns[name]) for name in names}
-    columns = columns.select("person_no", **typed)
-    return people.drop(*(n for n in names if n in people.columns)).inner_join(
-        columns, "person_no"
-    )
+        source = personal if name in PERSONAL else own
+        assert source is not None
+        if own is not None and name in PERSONAL and name in own.columns:
+            raise SettingError(
+                f"attributes must not have a column {name!r}, which selfloop finds in "
+                "the events; rename it"
+            )
+        value = _typed(source[name], covariate)
+        column = source.select("person_no", **{COLUMN + name: value})
+        people = people.left_join(column, "person_no").drop("person_no_right")
+        if value.type().is_string():  # whoever has no row at all
+            filled = people[COLUMN + name].fill_null(MISSING_LEVEL)
+            people = people.mutate(**{COLUMN + name: filled})
+    return people
 
 
 def _personal(events: Events) -> ir.Table:
@@ -163,14 +188,21 @@ def _attributes(source: object, events: Events) -> ir.Table:
     return table
 
 
-def _typed(column: ir.Column) -> ir.Value:
-    """Return a covariate as text or number; text that is all numbers is one."""
+def _typed(column: ir.Column, covariate: str | Covariate) -> ir.Value:
+    """Return a covariate as text or number; text that is all numbers is one.
+
+    What selfloop finds is what it is: channels are names, even ``"101"``.
+    """
     kind = column.type()
+    fitted = covariate if isinstance(covariate, Covariate) else None
     if kind.is_boolean():
         return ibis.cases((column.isnull(), MISSING_LEVEL), (column, "yes"), else_="no")
-    if kind.is_numeric():
+    if fitted is not None and not fitted.levels:
+        is_number = kind.is_numeric()
+        return column.cast("float64") if is_number else column.try_cast("float64")
+    if kind.is_numeric() and fitted is None:
         return column.cast("float64")
-    if kind.is_string():
+    if kind.is_string() and fitted is None and column.get_name() not in PERSONAL:
         table = column.name("value").as_table()
         counted = table.aggregate(
             n=table.value.count(), n_numbers=table.value.try_cast("float64").count()
@@ -179,6 +211,27 @@ def _typed(column: ir.Column) -> ir.Value:
         if line["n"] and line["n"] == line["n_numbers"]:
             return column.try_cast("float64")
     return column.cast("string").fill_null(MISSING_LEVEL)
+
+
+def check_numbers(people: ir.Table, covariates: Sequence[Covariate]) -> None:
+    """Refuse people of whom a number is not known.
+
+    Parameters
+    ----------
+    people : ibis table
+        Buyers with the covariates.
+    covariates : sequence of Covariate
+        Those of a fitted model.
+
+    Raises
+    ------
+    FitError
+        When a number is missing, is none, or is so far from those that were fitted
+        that nothing is known of it.
+    """
+    for covariate in covariates:
+        if not covariate.levels:
+            _known_numbers(people, covariate.name)
 
 
 def describe(people: ir.Table, names: Sequence[str]) -> tuple[Covariate, ...]:
@@ -202,7 +255,7 @@ def describe(people: ir.Table, names: Sequence[str]) -> tuple[Covariate, ...]:
         levels.
     """
     return tuple(
-        _number(people, name) if people[name].type().is_numeric()
+        _number(people, name) if people[COLUMN + name].type().is_numeric()
         else _levels(people, name)
         for name in names
     )  # fmt: skip
@@ -210,7 +263,15 @@ def describe(people: ir.Table, names: Sequence[str]) -> tuple[Covariate, ...]:
 
 def _number(people: ir.Table, name: str) -> Covariate:
     """Describe a numeric covariate."""
-    column = people[name]
+    line = _known_numbers(people, name)
+    if line["high"] - line["low"] < 1 / _LARGEST:
+        raise _constant(name, line["low"])
+    return Covariate(name, mean=float(line["mean"]))
+
+
+def _known_numbers(people: ir.Table, name: str) -> dict[str, Any]:
+    """Return mean and range of a number that is known of everybody."""
+    column = people[COLUMN + name]
     line = people.aggregate(
         n=people.count(), known=column.count(), mean=column.mean(),
         low=column.min(), high=column.max(),
@@ -219,18 +280,22 @@ def _number(people: ir.Table, name: str) -> Covariate:
     if n_missing:
         raise FitError(
             f"covariate {name!r} is missing for {n_missing:,} of {line['n']:,} buyers; "
-            "fill it, or leave it out"
+            "fill it with numbers, or leave it out"
         )
-    if not np.isfinite([line["low"], line["high"]]).all():
+    ends = [line["low"] or 0.0, line["high"] or 0.0]
+    if not np.isfinite(ends).all():
         raise FitError(f"covariate {name!r} is not finite for every buyer")
-    if line["low"] == line["high"]:
-        raise _constant(name, line["low"])
-    return Covariate(name, mean=float(line["mean"]))
+    if max(map(abs, ends)) > _LARGEST:
+        raise FitError(
+            f"covariate {name!r} must lie between -{_LARGEST:g} and {_LARGEST:g}; it "
+            f"goes from {line['low']:g} to {line['high']:g}; take another unit"
+        )
+    return dict(line)
 
 
 def _levels(people: ir.Table, name: str) -> Covariate:
     """Describe a categorical covariate; the most frequent level is the reference."""
-    counted = people.group_by(level=people[name]).aggregate(n=people.count())
+    counted = people.group_by(level=people[COLUMN + name]).aggregate(n=people.count())
     rows = counted.order_by(ibis.desc("n"), "level").to_pyarrow().to_pylist()
     levels = [str(row["level"]) for row in rows]
     if len(levels) < 2:
@@ -269,7 +334,7 @@ def design_of(
     covariates : sequence of Covariate
         How they enter the model.
     values : mapping of str to ndarray, shape (n,)
-        Their values by name.
+        Their values by column.
 
     Returns
     -------
@@ -280,7 +345,7 @@ def design_of(
     FitError
         When a level was not fitted.
     """
-    return np.concatenate([c.design(values[c.name]) for c in covariates], axis=1)
+    return np.concatenate([c.design(values[c.column]) for c in covariates], axis=1)
 
 
 def check_design(
@@ -303,9 +368,11 @@ def check_design(
         Naming the columns that are collinear, and what to do.
     """
     weight = n_people / n_people.sum()
+    largest = np.abs(design).max(axis=0)
+    design = design / np.where(largest > 0, largest, 1.0)  # no square may overflow
     centred = design - np.einsum("i,ij->j", weight, design)
     spread = np.sqrt(np.einsum("i,ij->j", weight, centred**2))
-    scaled = centred / spread * np.sqrt(weight)[:, None]
+    scaled = centred / np.where(spread > 0, spread, 1.0) * np.sqrt(weight)[:, None]
     gram = np.einsum("ij,ik->jk", scaled, scaled)
     values, vectors = np.linalg.eigh(gram)
     if values[0] > _COLLINEAR:

@@ -1,8 +1,8 @@
 """Lifetime value: from events to a fitted model of purchases and spend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ from scipy.special import gammaincc
 
 from selfloop.core import schema
 from selfloop.core.errors import FitError, SettingError
-from selfloop.core.settings import Progress, check_choice, check_number
+from selfloop.core.settings import Progress, check_choice, check_day, check_number
 from selfloop.inputs.events import Events
 from selfloop.kernels.fitting import Fit
 from selfloop.kernels.horizon import MAX_DAYS
@@ -226,23 +226,19 @@ def _names(covariates: Sequence[str]) -> Sequence[str]:
         raise SettingError(
             f"covariates must be a list of names, such as [{covariates!r}]"
         )
-    if len(set(covariates)) < len(covariates):
+    names = list(covariates) if isinstance(covariates, Iterable) else [covariates]
+    if not all(isinstance(name, str) for name in names):
+        raise SettingError(f"covariates must be a list of names; got {covariates!r}")
+    if len(set(names)) < len(names):
         raise SettingError("covariates must not name a column twice")
-    return covariates
+    return names
 
 
 def _last_day(at: str | date | None, events: Events) -> date | None:
     """Return the last day to learn from."""
     if at is None:
         return None
-    try:
-        day = date.fromisoformat(at) if isinstance(at, str) else at
-    except ValueError as error:
-        raise SettingError(
-            f"at must be a date such as '2026-06-30'; got {at!r}"
-        ) from error
-    if isinstance(day, datetime) or not isinstance(day, date):
-        raise SettingError(f"at must be a date such as '2026-06-30'; got {at!r}")
+    day = check_day("at", at)
     if not events.start <= day <= events.end:
         raise SettingError(
             f"at must lie between {events.start} and {events.end}; got {day}"

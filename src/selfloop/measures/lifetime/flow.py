@@ -299,8 +299,10 @@ def chance(
     a systematic sample of the people when there are more. With M the mean value of a
     person's purchases, Var(V) = E[Y] within + Var(Y) E[M^2] + E[Y]^2 Var(M).
     """
-    rng = np.random.default_rng(_SEED)
     total = float(n_people.sum())
+    if not total:
+        return Chance(0.0, 0.0)
+    rng = np.random.default_rng(_SEED)
     # Everybody equally often, or a sample when there are more people than draws.
     n_draws = int(max(_N_DRAWS, math.ceil(_N_DRAWS / total) * total))
     n_draws = min(n_draws, 2 * _N_DRAWS)

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import gammaincinv
 
+from selfloop.core.errors import FitError
 from selfloop.core.settings import CONFIDENCE
 from selfloop.kernels.covariates import Effect, spread
 from selfloop.kernels.fitting import delta_variance
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 from selfloop.kernels.horizon import Steps
+from selfloop.kernels.intervals import normal_quantile
 from selfloop.kernels.purchase_model import Params, PurchaseModel
 from selfloop.kernels.rows import FloatArray, dot
 from selfloop.measures.lifetime.flow import (
@@ -28,6 +30,9 @@ from selfloop.measures.lifetime.flow import (
     worth,
 )
 from selfloop.measures.lifetime.population import Population
+
+_MOST_LOG = 500.0  # of how far an interval reaches, so that it stays a number
+_NEAR = 1e-200  # a rate this many times as high or low is beyond all numbers
 
 
 class Interval(NamedTuple):
@@ -83,12 +88,20 @@ class Part:
     def params(self, values: FloatArray, design: FloatArray) -> Params:
         """Return the parameters of rows with some covariates."""
         n = self.n_parameters
-        return spread(
-            values[:n].tolist(),
-            values[n:].tolist(),
-            effects=self.effects,
-            design=design,
-        )
+        base = values[:n].tolist()
+        with np.errstate(over="ignore"):  # checked below
+            found = spread(
+                base, values[n:].tolist(), effects=self.effects, design=design
+            )
+        for parameter, _, _ in self.effects:
+            factor = np.asarray(found[parameter]) / base[parameter]
+            if factor.size and not _NEAR <= factor.min() <= factor.max() <= 1 / _NEAR:
+                raise FitError(
+                    "covariates lie so far from those that were fitted that they "
+                    f"multiply a rate by {factor.max():.3g} or {factor.min():.3g}; "
+                    "nothing is known of such customers"
+                )
+        return found
 
     def variance(
         self, function: Callable[[FloatArray], FloatArray], n: int
@@ -310,9 +323,21 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
     )
     luck = np.array([random.purchases, random.value * forecast.money_factor**2])
     return tuple(  # type: ignore[return-value]
-        Total(_interval(s, v), _interval(s, v + chance_of))
+        Total(_known(s, v), _interval(s, v + chance_of))
         for s, v, chance_of in zip(sums, variance, luck, strict=True)
     )
+
+
+def _known(value: float, variance: float) -> Interval:
+    """Return an expectation with its interval, on the log scale.
+
+    However little is known of it, the expectation itself lies inside.
+    """
+    mean, error = float(value), math.sqrt(variance)
+    if not mean > 0:
+        return Interval(mean, mean, mean)
+    factor = math.exp(min(normal_quantile(CONFIDENCE) * error / mean, _MOST_LOG))
+    return Interval(mean, mean / factor, mean * factor)
 
 
 def _interval(value: float, variance: float) -> Interval:
@@ -370,4 +395,4 @@ def new_customer(forecast: Forecast, design: FloatArray) -> tuple[Interval, Inte
         variance[1] += spend.variance(
             lambda values: np.array([per_money * price(values) * factor]), 1
         )[0]
-    return _interval(sums[0], variance[0]), _interval(sums[1], variance[1])
+    return _known(sums[0], variance[0]), _known(sums[1], variance[1])

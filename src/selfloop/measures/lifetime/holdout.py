@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selfloop.core.settings import check_number
+from selfloop.core.errors import SettingError
+from selfloop.core.settings import check_day, check_number
 from selfloop.inputs.events import Events
 from selfloop.kernels.rows import FloatArray, Rows, dot, systematic_sample
 from selfloop.measures.lifetime.flow import Histories, cut_horizon, flow
@@ -85,7 +86,7 @@ class HoldoutScore(NamedTuple):
 
 
 def default_cut(
-    events: Events, *, at: date | None, horizon_days: int | None
+    events: Events, *, at: date | str | None, horizon_days: int | None
 ) -> tuple[Cut | None, str]:
     """Say where to cut events for a holdout, or why it cannot be done.
 
@@ -109,13 +110,14 @@ def default_cut(
     """
     span = (events.end - events.start).days + 1
     if at is not None:
-        left = (events.end - at).days
+        day = check_day("at", at)
+        left = (events.end - day).days
         check_number(
             "days between at and the end of the data", left, low=1, high=span - 1
         )
         horizon_days = left if horizon_days is None else horizon_days
         check_number("horizon_days", horizon_days, low=1, high=left)
-        return Cut(at, int(horizon_days)), ""
+        return Cut(day, _whole(horizon_days)), ""
     if horizon_days is not None:
         check_number("horizon_days", horizon_days, low=1, high=span - 1)
     else:
@@ -125,7 +127,15 @@ def default_cut(
                 f"{span} days of data: a holdout of a third of them would be shorter "
                 f"than {MIN_HOLDOUT_DAYS} days"
             )
-    return Cut(events.end - timedelta(days=int(horizon_days)), int(horizon_days)), ""
+    days = _whole(horizon_days)
+    return Cut(events.end - timedelta(days=days), days), ""
+
+
+def _whole(horizon_days: float) -> int:
+    """Return a number of days as an integer, or refuse parts of one."""
+    if horizon_days != int(horizon_days):
+        raise SettingError(f"horizon_days must be a whole number; got {horizon_days!r}")
+    return int(horizon_days)
 
 
 def hold_out(known: Population, cut: Cut) -> Holdout:

@@ -14,6 +14,7 @@ from selfloop.inputs.events import Events
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.covariates import (
     Covariate,
+    check_numbers,
     describe,
     design_of,
     with_covariates,
@@ -90,7 +91,7 @@ class Population:
     @property
     def keys(self) -> tuple[str, ...]:
         """Columns that tell histories apart."""
-        return (*KEYS, *(c.name for c in self.covariates))
+        return (*KEYS, *(c.column for c in self.covariates))
 
 
 def population(
@@ -139,14 +140,15 @@ def population(
         people = events.core.filter(events.core.n_purchases > 0)
     else:
         people = _at_day(events, end, opportunity_days)
-    names = [c if isinstance(c, str) else c.name for c in covariates]
     known: tuple[Covariate, ...] = tuple(
         c for c in covariates if isinstance(c, Covariate)
     )
-    if names:
-        people = with_covariates(people, events, names, attributes)
+    if covariates:
+        people = with_covariates(people, events, covariates, attributes)
         people = events.engine.keep(people, "covariates")
-        known = known or describe(people, names)
+        if known:
+            check_numbers(people, known)
+        known = known or describe(people, [c for c in covariates if isinstance(c, str)])
     triples, values = _count(people, known)
     return Population(
         events=events,
@@ -212,8 +214,8 @@ def _count(
     people: ir.Table, covariates: Sequence[Covariate]
 ) -> tuple[Triples, dict[str, npt.NDArray[np.object_]]]:
     """Count people and money by distinct history, in the engine."""
-    names = [c.name for c in covariates]
-    keys = [*KEYS, *names]
+    columns = [c.column for c in covariates]
+    keys = [*KEYS, *columns]
     value = people.repeat_value
     table = (
         people.group_by(keys)
@@ -229,9 +231,13 @@ def _count(
         table[name].to_numpy().astype(np.float64)
         for name in (*KEYS, "n_people", "repeat_value", "repeat_square")
     ]
-    values = {name: table[name].to_numpy(zero_copy_only=False) for name in names}
+    values = {name: table[name].to_numpy(zero_copy_only=False) for name in columns}
+    if not table.num_rows:  # of nobody: an empty column still has a type
+        values = {
+            c.column: np.empty(0, "U1" if c.levels else np.float64) for c in covariates
+        }
     n_rows = table.num_rows
-    design = design_of(covariates, values) if names else np.empty((n_rows, 0))
+    design = design_of(covariates, values) if columns else np.empty((n_rows, 0))
     x, recency, age, n_people, value_sum, squares = numbers
     triples = Triples(x, recency, age, n_people, value_sum, squares, design)
     return triples, values

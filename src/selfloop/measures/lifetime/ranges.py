@@ -6,6 +6,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 
+from selfloop.core.errors import SettingError
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.flow import (
@@ -14,6 +15,10 @@ from selfloop.measures.lifetime.flow import (
 from selfloop.measures.lifetime.forecast import Forecast, ratio
 from selfloop.measures.lifetime.population import KEYS, Population
 from selfloop.measures.lifetime.quantiles import count_quantiles, value_quantiles
+
+MOST = 0.9999
+"""Highest confidence of a range of what a customer may do: its ends lie far above the
+probability of the purchases that are left out of it."""
 
 
 def intervals(forecast: Forecast, whom: Population, *, confidence: float) -> ir.Table:
@@ -39,6 +44,11 @@ def intervals(forecast: Forecast, whom: Population, *, confidence: float) -> ir.
     Counts and money are quantiles of what the model says may happen, at the estimated
     parameters; chance outweighs what is not known of the parameters.
     """
+    z = normal_quantile(confidence)
+    if confidence > MOST:
+        raise SettingError(
+            f"confidence must be at most {MOST} for each customer; got {confidence!r}"
+        )
     triples = whom.triples
     rows = histories(triples, forecast.unit_days)
     part = forecast.purchases
@@ -52,7 +62,6 @@ def intervals(forecast: Forecast, whom: Population, *, confidence: float) -> ir.
         return np.concatenate([other.p_alive, other.p_alive * other.if_alive])
 
     errors = np.sqrt(part.variance(both, 2 * expected.size))
-    z = normal_quantile(confidence)
     alive_low, alive_high = _on_odds(found.p_alive, z * errors[: expected.size])
     with np.errstate(over="ignore"):  # nothing expected: the factor does not matter
         factor = np.exp(_ratio_or_zero(z * errors[expected.size :], expected))

@@ -180,6 +180,8 @@ class LifetimeModel:
     def _design(self, given: Mapping[str, str | float]) -> FloatArray:
         """Return the design of one customer with some covariates."""
         known = [c.name for c in self.covariates]
+        if not isinstance(given, Mapping):
+            raise SettingError(f"given must be a dict; got {given!r}")
         strange = [name for name in given if name not in known]
         if strange:
             raise SettingError(
@@ -193,6 +195,8 @@ class LifetimeModel:
                 raise SettingError(
                     f"{c.name} must be one of {(c.reference, *c.levels)}; got {value!r}"
                 )
+            if not c.levels:
+                check_number(c.name, value, low=-1e100, high=1e100)  # type: ignore[arg-type]
             parts.append(c.design(np.array([value], dtype=object)))
         return np.concatenate(parts, axis=1)
 

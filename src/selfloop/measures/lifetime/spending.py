@@ -92,7 +92,7 @@ def fit_spend(
     factor: FloatArray | float = 1.0
     if whom.covariates and not found.at_bound:
         columns = [
-            c.design(people.values[c.name])
+            c.design(people.values[c.column])
             for c in whom.covariates
             if c.name != left_out
         ]
@@ -137,7 +137,7 @@ def _spenders(whom: Population) -> _Spenders:
     people = whom.people.filter(
         whom.people.n_purchases > 1, whom.people.repeat_value > 0
     )
-    names = [c.name for c in whom.covariates]
+    names = [c.column for c in whom.covariates]
     keys = ["n_purchases", "repeat_value", *names]
     table = (
         people.group_by(keys)
