@@ -1,6 +1,7 @@
 """The package lifetimes as an engine: same optimum here, and none of its defects."""
 
 import warnings
+from types import SimpleNamespace
 
 import cdnow
 import numpy as np
@@ -85,7 +86,7 @@ def test_the_random_state_of_the_user_is_left_alone(events):
 def test_a_worse_end_of_lifetimes_is_said(events, monkeypatch):
     def stopped_early(*_):
         """Return what a search that stopped early would."""
-        return {"r": 0.3, "alpha": 4.0, "a": 0.8, "b": 2.4}
+        return SimpleNamespace(params_={"r": 0.3, "alpha": 4.0, "a": 0.8, "b": 2.4})
 
     monkeypatch.setattr(peer, "_searched", stopped_early)
     with pytest.warns(FitWarning, match=r"lifetimes stopped .* of log-likelihood"):

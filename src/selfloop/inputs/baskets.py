@@ -1,11 +1,16 @@
 """From order rows to purchases: line items to orders, orders to customer-days."""
 
+from datetime import date
+
 import ibis
 import ibis.expr.types as ir
 
 from selfloop.core.settings import Rules
 from selfloop.inputs.engine import first_two, person_key
 from selfloop.inputs.typed import MONEY
+
+EPOCH = date(1970, 1, 1)
+"""Day 0 of `day_number`."""
 
 CHANNELS = 1 << 28
 """A time key is seconds times this, plus the number of the channel.
@@ -18,7 +23,7 @@ NO_CHANNEL = CHANNELS - 1
 
 def day_number(time: ir.TimestampValue) -> ir.IntegerValue:
     """Days since 1970-01-01 of a local time."""
-    epoch = ibis.literal("1970-01-01").cast("date")
+    epoch = ibis.literal(EPOCH.isoformat()).cast("date")
     return time.date().delta(epoch, unit="day").cast("int32")
 
 

@@ -49,8 +49,6 @@ from selfloop.inputs.validate import (
     count_codes,
 )
 
-_EPOCH = date(1970, 1, 1)
-
 
 @dataclass(frozen=True, eq=False)
 class Events:
@@ -112,7 +110,7 @@ class Events:
     @property
     def end_day(self) -> int:
         """Last observed day, in days since 1970-01-01."""
-        return (self.end - _EPOCH).days
+        return (self.end - bk.EPOCH).days
 
     def need(self, table: str, measure: str) -> None:
         """Raise unless a table was given.
@@ -315,7 +313,7 @@ def _assemble(
     last = [day for name in seen if (day := counts[name].day("last_at"))]
     first = [day for name in seen if (day := counts[name].day("first_at"))]
     end = end or max(last)
-    end_day = (end - _EPOCH).days
+    end_day = (end - bk.EPOCH).days
     channels = engine.keep(_channels(typed), "channels")
     say("orders to purchases")
     orders = bk.orders_of_people(typed["orders"].used, channels)

@@ -231,7 +231,8 @@ def starts(rows: Rows) -> list[tuple[float, ...]]:
 
     Examples
     --------
-    >>> starts(Rows((np.array([2.0]), np.array([5.0]), np.array([8.0])), np.ones(1)))
+    >>> rows = Rows((np.array([2.0]), np.array([5.0]), np.array([8.0])), np.ones(1))
+    >>> starts(rows)[:3]
     [(1.0, 3.0, 1.0, 8.0), (0.5, 0.5, 0.5, 2.0), (1.0, 3.0, 10.0, 80.0)]
     """
     x, _, age = rows.columns[:3]

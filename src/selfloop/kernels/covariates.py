@@ -303,21 +303,87 @@ def fit_with_covariates(
     (True, ('group',))
     """
     check_customers(model, rows)
-    n_parameters = len(model.parameters)
-    sizes = np.array([c.std() or 1.0 for c in rows.columns[3:]])
+    return search_with_covariates(
+        model.each,
+        rows,
+        objective=model.objective,
+        n_data=3,
+        effects=effects,
+        parameters=model.parameters,
+        names=names,
+        start=start,
+        typical=typical_sizes(model, rows).tolist(),
+        penalty=penalty,
+    )
+
+
+def search_with_covariates(
+    each: Callable[[Params, Rows], Each],
+    rows: Rows,
+    *,
+    objective: Callable[[Rows], Objective],
+    n_data: int,
+    effects: Sequence[Effect],
+    parameters: Sequence[str],
+    names: Sequence[str],
+    start: Sequence[float],
+    typical: Sequence[float],
+    penalty: float,
+) -> Fit:
+    """Search for the parameters of any model and what covariates do to them.
+
+    Parameters
+    ----------
+    each, objective, n_data, effects
+        As in `with_covariates`.
+    rows : Rows
+        Columns of the data, then those of the design; effects may leave some out.
+    parameters : sequence of str
+        Names of the parameters.
+    names : sequence of str
+        Names of the coefficients, one per effect and column.
+    start, typical : sequence of float
+        Parameters to start from, and their typical sizes.
+    penalty : float
+        As in `maximise`.
+
+    Returns
+    -------
+    Fit
+        Parameters where all covariates are 0, then coefficients, which are free.
+
+    Raises
+    ------
+    FitError
+        When the search does not converge.
+
+    Examples
+    --------
+    >>> from selfloop.kernels import gamma_gamma
+    >>> from selfloop.kernels.rows import distinct_rows
+    >>> x, total = [1, 2, 1, 3, 2, 1], [10.0, 31.0, 22.0, 36.0, 55.0, 12.0]
+    >>> fit = search_with_covariates(
+    ...     gamma_gamma.each, distinct_rows([x, total, [0, 0, 1, 0, 1, 0]]),
+    ...     objective=gamma_gamma.objective, n_data=2, effects=[Effect(2, 1, (0,))],
+    ...     parameters=["p", "q", "v"], names=["friend"], start=[3.0, 3.0, 10.0],
+    ...     typical=[1.0, 1.0, 10.0], penalty=0.01)
+    >>> fit.params["friend"] > 0
+    True
+    """
     columns = [c for e in effects for c in e.columns]
+    sizes = np.array([c.std() or 1.0 for c in rows.columns[n_data:]])
     return maximise(
         with_covariates(
-            model.each,
-            n_parameters=n_parameters,
-            n_data=3,
+            each,
+            n_parameters=len(parameters),
+            n_data=n_data,
             effects=effects,
-            objective=model.objective,
+            objective=objective,
         ),
         rows,
-        names=[*model.parameters, *names],
+        names=[*parameters, *names],
         starts=[[*start, *np.zeros(len(columns))]],
-        typical=np.concatenate([typical_sizes(model, rows), 1 / sizes[columns]]),
+        typical=[*typical, *(1 / sizes[columns])],
         free=names,
         penalty=penalty,
     )

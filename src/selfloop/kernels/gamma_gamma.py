@@ -307,9 +307,6 @@ def _digamma_rest(k: FloatArray) -> FloatArray:
     return square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square / 240)))
 
 
-log_likelihood = objective
-
-
 def starts(rows: Rows) -> list[tuple[float, ...]]:
     """Return points to start a fit from.
 

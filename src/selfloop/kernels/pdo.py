@@ -346,7 +346,7 @@ def starts(rows: Rows, *, tau: float) -> list[tuple[float, ...]]:
     Examples
     --------
     >>> rows = Rows((np.array([2.0]), np.array([5.0]), np.array([20.0])), np.ones(1))
-    >>> starts(rows, tau=5.0)
+    >>> starts(rows, tau=5.0)[:3]
     [(1.0, 3.0, 1.0, 4.0), (0.3, 3.0, 0.5, 4.0), (1.0, 3.0, 10.0, 40.0)]
     """
     x, _, age = rows.columns[:3]

@@ -13,6 +13,7 @@ from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import FitError, SettingError
 from selfloop.core.settings import CONFIDENCE, Progress
+from selfloop.inputs.baskets import EPOCH
 from selfloop.inputs.events import Events
 from selfloop.kernels.independence import rank_correlation
 from selfloop.kernels.intervals import normal_quantile
@@ -31,7 +32,6 @@ BASELINES = ("last period", "average", "own rate")
 average customer; everybody at their own rate so far."""
 
 _MAX_ROW = 7  # purchases from which on customers are shown together
-_EPOCH = date(1970, 1, 1)
 _MAX_PEOPLE = 500_000  # a fixed part by hash of more is ranked and averaged
 
 
@@ -255,7 +255,7 @@ def _people(fitted: LifetimeModel, cut: Cut) -> _Rows:
 
 def _with_last_period(people: ir.Table, fitted: LifetimeModel, cut: Cut) -> ir.Table:
     """Add what customers did in as many days before the cut."""
-    end = (cut.at - _EPOCH).days
+    end = (cut.at - EPOCH).days
     rows = fitted.whom.events.baskets
     rows = rows.filter(rows.day <= end, rows.day > end - cut.horizon_days)
     before = rows.group_by("person_no").aggregate(

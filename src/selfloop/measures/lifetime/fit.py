@@ -454,7 +454,7 @@ def from_lifetimes(
             f"fitter must be a fitted {', '.join(names)} of lifetimes; got {kind}"
         )
     check_number("unit_days", unit_days, low=_SECOND, high=MAX_DAYS)
-    wish = _Wish(names[kind], unit_days, Form(), 0.0, "lifetimes")  # type: ignore[arg-type]
+    wish = _Wish("auto", unit_days, Form(), 0.0, "lifetimes")
     whom = population(events)
     check_size(whom)
     fitted = taken_over(names[kind], fitter, whom, unit_days=unit_days)

@@ -7,7 +7,6 @@ import numpy as np
 
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import check_number
-from selfloop.kernels.covariates import Effect, spread
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 from selfloop.kernels.grid import distinct_pairs
 from selfloop.kernels.horizon import MAX_DAYS, Steps, opportunities, steps, within
@@ -158,34 +157,23 @@ def flow(
     return Flow(alive, plain[back], discounted[back])
 
 
-def params_of(
-    model: PurchaseModel,
-    values: FloatArray,
-    *,
-    effects: tuple[Effect, ...],
-    design: FloatArray,
-) -> Params:
-    """Return the parameters of each history from all that was fitted.
+def ratio(
+    above: FloatArray, below: FloatArray, *, otherwise: float = 1.0
+) -> FloatArray:
+    """Divide by something that may be 0, where nothing is expected at all.
 
     Parameters
     ----------
-    model : PurchaseModel
-        The model.
-    values : ndarray of float64
-        Its parameters where covariates are 0, then the coefficients.
-    effects : tuple of Effect
-        What the coefficients act on.
-    design : ndarray of float64, shape (n, n_terms)
-        Covariates.
+    above, below : ndarray of float64
+        Numerator and denominator.
+    otherwise : float, optional
+        What stands where the denominator is 0.
 
     Returns
     -------
-    sequence of float or ndarray
+    ndarray of float64
     """
-    n = len(model.parameters)
-    return spread(
-        values[:n].tolist(), values[n:].tolist(), effects=effects, design=design
-    )
+    return np.where(below > 0, above / np.where(below > 0, below, 1.0), otherwise)
 
 
 class Worth(NamedTuple):

@@ -27,6 +27,7 @@ from selfloop.measures.lifetime.flow import (
     chance,
     flow,
     histories,
+    ratio,
     worth,
 )
 from selfloop.measures.lifetime.population import Population
@@ -247,22 +248,6 @@ def _order_value(forecast: Forecast, people: ir.Table) -> ir.Value:
     return (people.repeat_value + people.spend_v) * p / (x * p + (q - 1))
 
 
-def ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Divide what is discounted by what is not.
-
-    Parameters
-    ----------
-    above, below : ndarray of float64
-        Numerator and denominator.
-
-    Returns
-    -------
-    ndarray of float64
-        1 where nothing is expected at all.
-    """
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), 1.0)
-
-
 def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
     """Add up purchases and value over all buyers, with intervals.
 
@@ -283,8 +268,9 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
     The variance of the expected sum is g' C g (delta method), where g are the
     derivatives by the parameters and C is their covariance; purchases and spend are
     fitted apart and taken as independent. What happens varies by chance as well:
-    that variance is added (see `flow.chance`). Intervals are those of a gamma variable
-    with this mean and variance.
+    that variance is added (see `flow.chance`). The interval of the expectation is taken
+    on the log scale, that of what happens from a gamma variable of this mean and
+    variance.
     """
     triples, n = whom.triples, whom.triples.n_people
     rows = histories(triples, forecast.unit_days)
@@ -298,15 +284,19 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
     priced = None if spend is None else money(spend.values)
     mean = n * math.nan if priced is None else n * priced.mean * forecast.money_factor
 
-    def by_flow(values: FloatArray) -> FloatArray:
-        """Return purchases and value under other purchase parameters."""
-        found = forecast.flow(values, rows, triples.design)
-        sums = found.p_alive * found.if_alive, found.p_alive * found.discounted
-        return np.array([dot(sums[0], n), dot(sums[1], mean)])
+    def summed(found: Flow) -> FloatArray:
+        """Return purchases and value of everybody."""
+        purchases, value = found.if_alive, found.discounted
+        return np.array(
+            [dot(found.p_alive * purchases, n), dot(found.p_alive * value, mean)]
+        )
 
-    found = forecast.flow(forecast.purchases.values, rows, triples.design)
-    sums = by_flow(forecast.purchases.values)
-    variance = forecast.purchases.variance(by_flow, 2)
+    part = forecast.purchases
+    found = forecast.flow(part.values, rows, triples.design)
+    sums = summed(found)
+    variance = part.variance(
+        lambda values: summed(forecast.flow(values, rows, triples.design)), 2
+    )
     if spend is not None:
         discounted = found.p_alive * found.discounted * n * forecast.money_factor
         variance[1] += spend.variance(
@@ -314,7 +304,7 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
         )[0]
     random = chance(
         forecast.kernel,
-        forecast.purchases.params(forecast.purchases.values, triples.design),
+        part.params(part.values, triples.design),
         rows,
         n_people=n,
         found=found,
@@ -322,10 +312,11 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
         money=priced,
     )
     luck = np.array([random.purchases, random.value * forecast.money_factor**2])
-    return tuple(  # type: ignore[return-value]
+    purchases, value = (
         Total(_known(s, v), _interval(s, v + chance_of))
         for s, v, chance_of in zip(sums, variance, luck, strict=True)
     )
+    return purchases, value
 
 
 def _known(value: float, variance: float) -> Interval:

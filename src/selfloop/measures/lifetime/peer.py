@@ -61,18 +61,11 @@ def fit_with_lifetimes(name: str, whom: Population, *, unit_days: float) -> Fitt
     kernel = purchase_model(name)
     x, recency, age = histories(whom.triples, unit_days)
     n_people = whom.triples.n_people
-    rows = distinct_rows([x, recency, age], counts=n_people)
-    check_customers(kernel, rows)
-    params = _searched(FITTERS[name], [x, recency, age], n_people)
-    found = at_point(
-        kernel.objective,
-        rows,
-        names=kernel.parameters,
-        estimates=[params[p] for p in kernel.parameters],
-        typical=typical_sizes(kernel, rows),
-    )
+    check_customers(kernel, distinct_rows([x, recency, age], counts=n_people))
+    fitter = _searched(FITTERS[name], [x, recency, age], n_people)
+    found = taken_over(name, fitter, whom, unit_days=unit_days)
     best = fit_purchases(kernel, x, recency=recency, age=age, counts=n_people)
-    lost = best.log_likelihood - found.log_likelihood
+    lost = best.log_likelihood - found.fit.log_likelihood
     if lost > _WORSE:
         warnings.warn(
             f"lifetimes stopped {lost:,.3f} of log-likelihood below the maximum of "
@@ -80,12 +73,10 @@ def fit_with_lifetimes(name: str, whom: Population, *, unit_days: float) -> Fitt
             FitWarning,
             stacklevel=2,
         )
-    return Fitted(name, {}, kernel, found)
+    return found
 
 
-def _searched(
-    fitter: str, columns: list[np.ndarray], n_people: np.ndarray
-) -> dict[str, float]:
+def _searched(fitter: str, columns: list[np.ndarray], n_people: np.ndarray) -> Any:  # noqa: ANN401 - an object of an optional package
     """Fit with lifetimes, from a fixed start, without leaving traces."""
     if find_spec("lifetimes") is None:
         raise SettingError(
@@ -97,18 +88,18 @@ def _searched(
         package = import_module("lifetimes")
         failure = import_module("lifetimes.utils").ConvergenceError
         try:
-            np.random.seed(0)  # noqa: NPY002
+            np.random.seed(0)  # noqa: NPY002 - it draws from no other state
             fitted = getattr(package, fitter)().fit(*columns, weights=n_people)
         except failure as error:
             raise FitError(
                 f"lifetimes did not converge ({fitter}); use engine='selfloop'"
             ) from error
         finally:
-            np.random.set_state(state)  # noqa: NPY002
+            np.random.set_state(state)  # noqa: NPY002 - that of the user
     params = {str(k): float(v) for k, v in fitted.params_.items()}
     if not all(math.isfinite(v) and v > 0 for v in params.values()):
         raise FitError(f"lifetimes ended at {params}; use engine='selfloop'")
-    return params
+    return fitted
 
 
 def taken_over(

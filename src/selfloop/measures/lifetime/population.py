@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.inputs.baskets import purchase_stats
+from selfloop.inputs.baskets import EPOCH, purchase_stats
 from selfloop.inputs.events import Events
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.covariates import (
@@ -163,8 +163,8 @@ def population(
 
 
 def _day_number(day: date) -> int:
-    """Return days since 1970-01-01."""
-    return (day - date(1970, 1, 1)).days
+    """Return the number of a day, as the engine counts them."""
+    return (day - EPOCH).days
 
 
 def _at_day(events: Events, end: date, opportunity_days: int | None) -> ir.Table:

@@ -9,10 +9,8 @@ import pyarrow as pa
 from selfloop.core.errors import SettingError
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.kernels.rows import FloatArray
-from selfloop.measures.lifetime.flow import (
-    histories,
-)
-from selfloop.measures.lifetime.forecast import Forecast, ratio
+from selfloop.measures.lifetime.flow import histories, ratio
+from selfloop.measures.lifetime.forecast import Forecast
 from selfloop.measures.lifetime.population import KEYS, Population
 from selfloop.measures.lifetime.quantiles import count_quantiles, value_quantiles
 
@@ -64,7 +62,7 @@ def intervals(forecast: Forecast, whom: Population, *, confidence: float) -> ir.
     errors = np.sqrt(part.variance(both, 2 * expected.size))
     alive_low, alive_high = _on_odds(found.p_alive, z * errors[: expected.size])
     with np.errstate(over="ignore"):  # nothing expected: the factor does not matter
-        factor = np.exp(_ratio_or_zero(z * errors[expected.size :], expected))
+        factor = np.exp(ratio(z * errors[expected.size :], expected, otherwise=0.0))
     levels = ((1 - confidence) / 2, (1 + confidence) / 2)
     shared = {"p_alive": found.p_alive, "horizon": forecast.horizon, "levels": levels}
     n_low, n_high = count_quantiles(forecast.kernel, params, rows, **shared)  # type: ignore[arg-type]
@@ -112,8 +110,3 @@ def _on_odds(share: FloatArray, reach: FloatArray) -> tuple[FloatArray, FloatArr
         1 / (1 + np.exp(-np.clip(odds + s * slope, -700, 700))) for s in (-1, 1)
     )
     return np.where(inside, low, share), np.where(inside, high, share)
-
-
-def _ratio_or_zero(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Return above / below, 0 where below is 0."""
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)

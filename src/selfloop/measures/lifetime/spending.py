@@ -9,11 +9,8 @@ import numpy.typing as npt
 
 from selfloop.core.errors import FitError
 from selfloop.kernels import gamma_gamma
-from selfloop.kernels.covariates import (
-    Effect,
-    with_covariates,
-)
-from selfloop.kernels.fitting import Fit, at_point, maximise
+from selfloop.kernels.covariates import Effect, search_with_covariates
+from selfloop.kernels.fitting import Fit, at_point
 from selfloop.kernels.gamma_gamma import GammaGamma
 from selfloop.kernels.independence import Independence, check_independence
 from selfloop.kernels.rows import FloatArray, Rows, distinct_rows, dot
@@ -195,21 +192,15 @@ def spend_at(whom: Population, values: Sequence[float]) -> SpendFit:
 
 def _spend_with(rows: Rows, plain: Fit, terms: list[str], penalty: float) -> Fit:
     """Fit the spend model with covariates that scale v, and so every value."""
-    sizes = np.array([c.std() or 1.0 for c in rows.columns[2:]])
-    names = [f"order value: {term}" for term in terms]
-    effects = [Effect(2, 1, tuple(range(len(terms))))]
-    return maximise(
-        with_covariates(
-            gamma_gamma.each,
-            n_parameters=3,
-            n_data=2,
-            effects=effects,
-            objective=gamma_gamma.objective,
-        ),
+    return search_with_covariates(
+        gamma_gamma.each,
         rows,
-        names=[*plain.names, *names],
-        starts=[[*plain.estimates.tolist(), *np.zeros(len(terms))]],
-        typical=[1.0, 1.0, float(plain.estimates[2]), *(1 / sizes)],
-        free=names,
+        objective=gamma_gamma.objective,
+        n_data=2,
+        effects=[Effect(2, 1, tuple(range(len(terms))))],
+        parameters=plain.names,
+        names=[f"order value: {term}" for term in terms],
+        start=plain.estimates.tolist(),
+        typical=[1.0, 1.0, float(plain.estimates[2])],
         penalty=penalty,
     )

@@ -1,16 +1,15 @@
 """Purchases week by week beside what a model expects."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
+from selfloop.inputs.baskets import EPOCH
 from selfloop.kernels.horizon import MAX_DAYS
 from selfloop.kernels.rows import FloatArray, dot
 from selfloop.measures.lifetime.holdout import Cut
 from selfloop.measures.lifetime.result import LifetimeModel
-
-_EPOCH = date(1970, 1, 1)
 
 _WEEK = 7
 
@@ -34,7 +33,7 @@ def track(fitted: LifetimeModel, cut: Cut) -> pd.DataFrame:
     """
     whom = fitted.whom
     first, n_born = _born(fitted)
-    longest = (cut.at - _EPOCH).days - first
+    longest = (cut.at - EPOCH).days - first
     last = longest + cut.horizon_days
     ends = np.append(np.arange(_WEEK, last, _WEEK), last)
     forecast = fitted.forecast(min(MAX_DAYS, last), discount_rate=0.0, margin=1.0)
@@ -43,7 +42,7 @@ def track(fitted: LifetimeModel, cut: Cut) -> pd.DataFrame:
     sums = np.array(
         [dot(n_born[born], expected[np.maximum(end - born, 0)]) for end in ends]
     )
-    origin = _EPOCH + timedelta(days=first)
+    origin = EPOCH + timedelta(days=first)
     counted = _per_day(fitted, first, last)
     counted[: n_born.size] -= n_born  # the first purchase is no repeat
     actual = np.cumsum(counted)[ends].astype(np.int64)
