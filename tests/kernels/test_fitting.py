@@ -63,6 +63,25 @@ def test_distinct_rows_do_not_depend_on_order(table, random):
     assert rows.n_people == len(table)
 
 
+_SPACED = st.tuples(st.integers(-500, 500), st.sampled_from([1, 3, 7, 0.1, 1e-300]))
+_ANY = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
+        st.lists(_ANY, min_size=1, max_size=40),
+        st.lists(_SPACED.map(lambda pair: pair[0] / pair[1]), min_size=1, max_size=40),
+        st.lists(st.integers(0, 900).map(lambda day: day / 7), min_size=1, max_size=90),
+    )
+)
+def test_distinct_rows_of_evenly_and_of_unevenly_spaced_numbers(column):
+    rows = distinct_rows([column])
+    values, counts = np.unique(column, return_counts=True)
+    assert np.array_equal(rows.columns[0], values)
+    assert np.array_equal(rows.counts, counts)
+
+
 @pytest.mark.parametrize(
     ("columns", "counts", "message"),
     [
