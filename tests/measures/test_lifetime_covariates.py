@@ -526,6 +526,33 @@ def test_missing_truth_values_are_a_level_of_their_own(events, tables):
     assert model.covariates[0].reference == "no"
 
 
+@ENGINE
+def test_small_levels_are_taken_like_the_reference_and_named(events, tables, tmp_path):
+    people = tables[2]
+    group = people["group"].to_numpy(object)
+    few = group.copy()
+    few[:9], few[9:12] = "nine", "three"
+    few[12:22] = "ten"
+    with pytest.warns(
+        FitWarning,
+        match=r"levels 'nine', 'three' of covariate 'g' \(12 buyers\) are taken like "
+        r"'alone': a level needs 10 buyers",
+    ):
+        model = fit_with(events, people.assign(g=few), "g")
+    assert model.covariates[0].levels == ("friend", "ten")
+    assert model.covariates[0].small == ("nine", "three")
+    # The same as if they had been written as the reference.
+    few[:12] = "alone"
+    same = fit_with(events, people.assign(g=few), "g")
+    assert model.coefficients == same.coefficients
+    assert model.standard_errors == same.standard_errors
+    assert model.new_customers("g")["level"].tolist() == ["alone", "friend", "ten"]
+    ahead = model.expected_new_customer(90, given={"g": "nine"})
+    assert ahead == model.expected_new_customer(90)
+    again = sl.read_lifetime(sl.write_lifetime(model, tmp_path / "model.json"))
+    assert again.covariates == model.covariates
+
+
 def one_column(make):
     """Return a function that adds a column c to a table."""
     return lambda t: t.assign(c=make(t))
@@ -551,7 +578,11 @@ def one_column(make):
         ),
         (
             one_column(lambda t: [f"l{i % 21}" for i in range(len(t))]), ["c"],
-            "'c' has 21 levels, at most 20 can be told apart; group the small",
+            "'c' has 21 levels of 10 or more buyers, at most 20 can be told apart",
+        ),
+        (
+            one_column(lambda t: np.where(t.index < 9, "x", "y")), ["c"],
+            r"'c' is 'y' for all but 9 buyers \(a level needs 10\), so it explains",
         ),
         (
             one_column(lambda t: np.where(t.index == 4, np.inf, t["z"])), ["c"],
@@ -559,7 +590,7 @@ def one_column(make):
         ),
     ],
     ids=["constant", "constant text", "other ids", "no number", "level and number",
-         "two numbers", "21 levels", "infinite"],
+         "two numbers", "21 levels", "one small level", "infinite"],
 )  # fmt: skip
 def test_covariates_that_cannot_be_used(events, tables, change, covariates, message):
     with pytest.raises(FitError, match=message):
@@ -606,6 +637,9 @@ def test_a_level_of_which_nobody_came_back_is_flagged_not_invented(events, table
     assert model.standard_errors == {}
     assert model.lifts()["ratio_low"].isna().all()
     assert "not determined by the data" in model.summary()["reason"].iloc[0]
+    lifts = model.lifts().set_index("process")
+    assert lifts["ratio_low"].isna()["purchase rate"]
+    assert "not determined by the data" in lifts["reason"]["purchase rate"]
     rows = frame(model.predict(90))
     assert not rows.isna().any().any()
     gone = rows[rows["person_id"].isin(people["customer_id"][level == "never again"])]

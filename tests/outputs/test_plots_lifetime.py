@@ -18,7 +18,7 @@ from selfloop.core import schema
 from selfloop.core.errors import SettingError
 from selfloop.measures.lifetime.backtest import Backtest
 from selfloop.measures.lifetime.compare import ModelComparison
-from selfloop.measures.lifetime.covariates import Covariate
+from selfloop.measures.lifetime.design import Covariate
 from selfloop.measures.lifetime.holdout import Cut
 from selfloop.measures.lifetime.parts import FrequencyRecency
 from selfloop.measures.lifetime.spread import SpendDistribution
@@ -100,10 +100,10 @@ def make_lifted(low: float = 0.7) -> SimpleNamespace:
     name = "purchase rate: source=paid"
     table.loc[len(table)] = (name, -0.2, 0.08, -0.36, -0.04, "")
     lifts = [
-        ("purchase rate", "source=paid", "referral", 0.82, low, 0.96),
-        ("purchase rate", "age", "one unit less", 1.05, 0.9, 1.225),
-        ("leaving", "source=paid", "referral", 0.9, 0.6, 1.35),
-        ("order value", "age", "one unit less", 1.01, 0.95, 1.07),
+        ("purchase rate", "source=paid", "referral", 0.82, low, 0.96, ""),
+        ("purchase rate", "age", "one unit less", 1.05, 0.9, 1.225, ""),
+        ("leaving", "source=paid", "referral", 0.9, 0.6, 1.35, ""),
+        ("order value", "age", "one unit less", 1.01, 0.95, 1.07, ""),
     ]
     return make_fitted(
         summary=table.copy,

@@ -181,6 +181,7 @@ LIFTS = (
     Column("ratio", "float", "exp(coefficient): 1.2 is 20 % more"),
     Column("ratio_low", "float", "lower end of its interval"),
     Column("ratio_high", "float", "upper end of its interval"),
+    Column("reason", "text", "why there is no interval; empty when there is one"),
 )
 
 COVARIATE_TESTS = (

@@ -13,7 +13,7 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.errors import DataError, FileError, Problem
-from selfloop.measures.lifetime.covariates import Covariate
+from selfloop.measures.lifetime.design import Covariate
 from selfloop.measures.lifetime.parts import SpendModel
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.outputs.files import whole_file
@@ -168,7 +168,13 @@ def _model(content: Mapping[str, Any]) -> LifetimeModel:
         at_bound=tuple(content["at_bound"]),
         covariance=_matrix(content["covariance"]),
         covariates=tuple(
-            Covariate(**{**c, "levels": tuple(c["levels"])})
+            Covariate(
+                **{
+                    **c,
+                    "levels": tuple(c["levels"]),
+                    "small": tuple(c.get("small", ())),
+                }
+            )
             for c in content["covariates"]
         ),
         tests=pd.DataFrame(content["tests"], columns=schema.names("covariate_tests")),

@@ -1,21 +1,19 @@
-"""What is known of a customer at the start, as columns of numbers for a model."""
+"""What is known of a customer at the start: read, joined, and described."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-import numpy.typing as npt
 
 from selfloop.core.errors import FitError, FitWarning, SettingError
 from selfloop.inputs.columns import nearest
 from selfloop.inputs.engine import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.read import read_table
-from selfloop.kernels.rows import FloatArray
+from selfloop.measures.lifetime.design import COLUMN, Covariate
 
 PERSONAL = ("source", "channel", "was_referred", "generation")
 """Covariates that selfloop knows of everybody."""
@@ -28,75 +26,8 @@ _LARGEST = 1e100
 MAX_LEVELS = 20
 """A categorical covariate with more levels than this says little about any."""
 
-COLUMN = "covariate: "
-"""Before the name of a covariate where its column stands beside those of a shop, so
-that no name can take the place of one of theirs."""
-
-_COLLINEAR = 1e-9  # smallest singular value of a design, against the largest
-
-
-@dataclass(frozen=True)
-class Covariate:
-    """A covariate and how it enters a model.
-
-    Parameters
-    ----------
-    name : str
-        Name of the column.
-    reference : str
-        Level that the others are compared with: the most frequent one; empty for a
-        number.
-    levels : tuple of str
-        The other levels, the most frequent first; empty for a number.
-    mean : float
-        Mean of a number over buyers, which the model takes as 0.
-    """
-
-    name: str
-    reference: str = ""
-    levels: tuple[str, ...] = ()
-    mean: float = 0.0
-
-    @property
-    def column(self) -> str:
-        """Name of its column in tables of people."""
-        return COLUMN + self.name
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Names of its columns in the design."""
-        if not self.levels:
-            return (self.name,)
-        return tuple(f"{self.name}={level}" for level in self.levels)
-
-    def design(self, values: npt.NDArray[np.object_] | FloatArray) -> FloatArray:
-        """Return its columns of the design.
-
-        Parameters
-        ----------
-        values : ndarray, shape (n,)
-            Levels as text, or numbers.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, n_terms)
-            1 where the level is that of the column, else 0; a number less its mean.
-
-        Raises
-        ------
-        FitError
-            When a level was not among those that were fitted.
-        """
-        if not self.levels:
-            return (np.asarray(values, dtype=np.float64) - self.mean)[:, None]
-        known = np.array([self.reference, *self.levels], dtype=object)
-        strange = sorted(set(values.tolist()) - set(known.tolist()))
-        if strange:
-            raise FitError(
-                f"covariate {self.name!r} has levels that were not fitted: "
-                f"{', '.join(map(repr, strange[:5]))}"
-            )
-        return np.stack([values == level for level in self.levels], axis=1) * 1.0
+MIN_PER_LEVEL = 10
+"""A level of fewer buyers says nothing of its own: it is taken like the reference."""
 
 
 def with_covariates(
@@ -252,7 +183,13 @@ def describe(people: ir.Table, names: Sequence[str]) -> tuple[Covariate, ...]:
     ------
     FitError
         When one is constant, a number is missing for somebody, or there are too many
-        levels.
+        levels of 10 buyers or more.
+
+    Warns
+    -----
+    FitWarning
+        When a level is missing values, or has fewer than 10 buyers and so takes the
+        rates of the reference.
     """
     return tuple(
         _number(people, name) if people[COLUMN + name].type().is_numeric()
@@ -297,89 +234,49 @@ def _levels(people: ir.Table, name: str) -> Covariate:
     """Describe a categorical covariate; the most frequent level is the reference."""
     counted = people.group_by(level=people[COLUMN + name]).aggregate(n=people.count())
     rows = counted.order_by(ibis.desc("n"), "level").to_pyarrow().to_pylist()
-    levels = [str(row["level"]) for row in rows]
-    if len(levels) < 2:
-        raise _constant(name, levels[0] if levels else None)
-    if len(levels) > MAX_LEVELS:
+    sizes = {str(row["level"]): int(row["n"]) for row in rows}
+    if not sizes:
+        raise _constant(name, None)
+    reference, *others = sizes
+    large = tuple(level for level in others if sizes[level] >= MIN_PER_LEVEL)
+    small = tuple(level for level in others if sizes[level] < MIN_PER_LEVEL)
+    n_small = sum(sizes[level] for level in small)
+    if not large:
+        raise _constant(name, reference, n_small)
+    if len(large) >= MAX_LEVELS:
         raise FitError(
-            f"covariate {name!r} has {len(levels):,} levels, at most {MAX_LEVELS} can "
-            "be told apart; group the small ones"
+            f"covariate {name!r} has {len(large) + 1:,} levels of {MIN_PER_LEVEL} or "
+            f"more buyers, at most {MAX_LEVELS} can be told apart; group the small ones"
         )
-    n_missing = sum(row["n"] for row in rows if row["level"] == MISSING_LEVEL)
-    if n_missing:
+    if MISSING_LEVEL in large or reference == MISSING_LEVEL:
         warnings.warn(
-            f"covariate {name!r} is missing for {n_missing:,} buyers; they form a "
-            f"level of their own, {MISSING_LEVEL!r}",
+            f"covariate {name!r} is missing for {sizes[MISSING_LEVEL]:,} buyers; they "
+            f"form a level of their own, {MISSING_LEVEL!r}",
             FitWarning,
             stacklevel=2,
         )
-    return Covariate(name, reference=levels[0], levels=tuple(levels[1:]))
+    if small:
+        warnings.warn(
+            f"{_named(small)} of covariate {name!r} ({n_small:,} buyers) are taken "
+            f"like {reference!r}: a level needs {MIN_PER_LEVEL} buyers",
+            FitWarning,
+            stacklevel=2,
+        )
+    return Covariate(name, reference=reference, levels=large, small=small)
 
 
-def _constant(name: str, value: object) -> FitError:
+def _named(levels: Sequence[str]) -> str:
+    """Name a few levels."""
+    few = ", ".join(map(repr, levels[:3]))
+    more = f" and {len(levels) - 3:,} more" if len(levels) > 3 else ""
+    return f"level{'s' if len(levels) > 1 else ''} {few}{more}"
+
+
+def _constant(name: str, value: object, n_others: int = 0) -> FitError:
     """Say that a covariate explains nothing."""
+    but = f"all but {n_others:,} buyers" if n_others else "every buyer"
+    need = f" (a level needs {MIN_PER_LEVEL})" if n_others else ""
     return FitError(
-        f"covariate {name!r} is {value!r} for every buyer, so it explains nothing; "
+        f"covariate {name!r} is {value!r} for {but}{need}, so it explains nothing; "
         "leave it out"
-    )
-
-
-def design_of(
-    covariates: Sequence[Covariate], values: Mapping[str, npt.NDArray[np.object_]]
-) -> FloatArray:
-    """Return the design of rows with some covariates.
-
-    Parameters
-    ----------
-    covariates : sequence of Covariate
-        How they enter the model.
-    values : mapping of str to ndarray, shape (n,)
-        Their values by column.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_terms)
-
-    Raises
-    ------
-    FitError
-        When a level was not fitted.
-    """
-    return np.concatenate([c.design(values[c.column]) for c in covariates], axis=1)
-
-
-def check_design(
-    covariates: Sequence[Covariate], design: FloatArray, n_people: FloatArray
-) -> None:
-    """Refuse a design whose columns say the same.
-
-    Parameters
-    ----------
-    covariates : sequence of Covariate
-        Their columns.
-    design : ndarray of float64, shape (n, n_terms)
-        Covariates of each row.
-    n_people : ndarray of float64, shape (n,)
-        People per row.
-
-    Raises
-    ------
-    FitError
-        Naming the columns that are collinear, and what to do.
-    """
-    weight = n_people / n_people.sum()
-    largest = np.abs(design).max(axis=0)
-    design = design / np.where(largest > 0, largest, 1.0)  # no square may overflow
-    centred = design - np.einsum("i,ij->j", weight, design)
-    spread = np.sqrt(np.einsum("i,ij->j", weight, centred**2))
-    scaled = centred / np.where(spread > 0, spread, 1.0) * np.sqrt(weight)[:, None]
-    gram = np.einsum("ij,ik->jk", scaled, scaled)
-    values, vectors = np.linalg.eigh(gram)
-    if values[0] > _COLLINEAR:
-        return
-    terms = [term for c in covariates for term in c.terms]
-    same = [t for t, v in zip(terms, vectors[:, 0], strict=True) if abs(v) > 1e-6]
-    raise FitError(
-        f"covariates {', '.join(map(repr, same))} are collinear: each follows from the "
-        "others; leave one of them out"
     )

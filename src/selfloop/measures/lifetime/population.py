@@ -13,12 +13,11 @@ from selfloop.inputs.baskets import EPOCH, purchase_stats
 from selfloop.inputs.events import Events
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.covariates import (
-    Covariate,
     check_numbers,
     describe,
-    design_of,
     with_covariates,
 )
+from selfloop.measures.lifetime.design import Covariate, design_of
 
 KEYS = ("n_purchases", "recency_days", "age_days")
 """Columns of a history: all that a model needs to know of a buyer."""

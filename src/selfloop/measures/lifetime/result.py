@@ -20,7 +20,7 @@ from selfloop.kernels.purchase_model import PurchaseModel
 from selfloop.kernels.purchase_models import purchase_model
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.lifetime.compare import ModelComparison
-from selfloop.measures.lifetime.covariates import Covariate
+from selfloop.measures.lifetime.design import Covariate
 from selfloop.measures.lifetime.flow import Histories, cut_horizon
 from selfloop.measures.lifetime.forecast import (
     Forecast,
@@ -191,7 +191,7 @@ class LifetimeModel:
         parts = [np.zeros((1, 0))]
         for c in self.covariates:
             value = given.get(c.name, c.reference if c.levels else c.mean)
-            if c.levels and value not in (c.reference, *c.levels):
+            if c.levels and value not in (c.reference, *c.levels, *c.small):
                 raise SettingError(
                     f"{c.name} must be one of {(c.reference, *c.levels)}; got {value!r}"
                 )
@@ -237,7 +237,8 @@ class LifetimeModel:
         -------
         DataFrame
             Columns of `schema.LIFTS`: for each process and term the ratio
-            exp(coefficient) with its 95 % interval. No row without covariates.
+            exp(coefficient) with its 95 % interval, or the reason why there is none.
+            No row without covariates.
         """
         z = normal_quantile(CONFIDENCE)
         rows = []
@@ -245,12 +246,15 @@ class LifetimeModel:
             if part is None or not part.coefficients:
                 continue
             errors = _errors(part)[len(part.params) :]
+            reason = _reason(part.at_bound)
             for (name, value), error in zip(
                 part.coefficients.items(), errors, strict=True
             ):
                 process, term = name.split(": ", 1)
                 ends = np.exp([value, value - z * error, value + z * error])
-                rows.append((process, term, self._reference(term), *ends.tolist()))
+                rows.append((
+                    process, term, self._reference(term), *ends.tolist(), reason
+                ))  # fmt: skip
         return pd.DataFrame(rows, columns=schema.names("lifts"))
 
     def predict(
@@ -697,7 +701,9 @@ class LifetimeModel:
         shown = table if table["reason"].any() else table.drop(columns="reason")
         sections: list[Section] = [("", shown, "")]
         if self.coefficients:
-            sections.append(("lift of covariates", self.lifts(), "lifts"))
+            lifts = self.lifts()
+            lifts = lifts if lifts["reason"].any() else lifts.drop(columns="reason")
+            sections.append(("lift of covariates", lifts, "lifts"))
         return sections
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ from selfloop.kernels.purchase_fit import fit_purchases
 from selfloop.kernels.purchase_model import PurchaseModel
 from selfloop.kernels.purchase_models import purchase_model
 from selfloop.kernels.rows import distinct_rows
-from selfloop.measures.lifetime.covariates import check_design
+from selfloop.measures.lifetime.design import check_design
 from selfloop.measures.lifetime.flow import histories
 from selfloop.measures.lifetime.population import Population, adjacent_gaps, gaps
 
