@@ -29,7 +29,7 @@ demo: $(VENV)/.run  ## the main job on the sample data; prints where the report 
 	@$(BIN)/selfloop demo
 
 test: $(VENV)/.dev  ## all tests
-	@$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: lint types imports  ## lint, types, import rules
 

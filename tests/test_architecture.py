@@ -22,6 +22,7 @@ MAX_BODY = 60
 LONGER = {
     "core/display.py": "one way to show a table, as text and as HTML",
     "core/schema.py": "every column of every table, a line each",
+    "inputs/events.py": "one object, what it tells, and how it is put together",
     "kernels/bg_bb.py": "one model: likelihood and predictions, with formulas",
     "kernels/cnbd_k.py": "one model: likelihood and predictions, with formulas",
     "kernels/fitting.py": "one optimiser and its standard errors, with formulas",

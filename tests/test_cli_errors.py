@@ -486,7 +486,7 @@ USAGE = {
     "table twice": (["funnel", "o.csv", "r.csv", "--referrals", "s.csv"],
                     "referrals are given twice: r.csv and --referrals s.csv"),
     "stdin twice": (["funnel", "-", "-"], "one table only"),
-    "negative rate": (["customers", "o.csv", "--discount-rate", "-1"], "x>=0"),
+    "negative rate": (["customers", "o.csv", "--discount-rate", "-1"], "0<=x<=10"),
     "no rows": (["customers", "o.csv", "--top", "0"], "x>=1"),
     "shell": (["completion", "tcsh"], "'bash'"),
     "visitors": (["simulate", "d", "--visitors", "0"], "1<=x<="),

@@ -382,8 +382,8 @@ def test_the_analysis_shows_share_and_r_together(analysis):
     ("setting", "message"),
     [
         ({"rule": "geometric"}, "rule must be one of"),
-        ({"horizon_days": 0}, "horizon_days must be between 1"),
-        ({"discount_rate": -1}, "discount_rate must be between 0"),
+        ({"horizon_days": 0}, "horizon_days must be at least 1"),
+        ({"discount_rate": -1}, "discount_rate must be at least 0"),
     ],
 )
 def test_settings_are_checked_before_the_work(simulated_events, setting, message):

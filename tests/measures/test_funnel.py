@@ -545,5 +545,5 @@ def test_windows_are_whole_days(by_hand, window):
 def test_settings_are_checked(by_hand):
     with pytest.raises(SettingError, match=r"by must be one of .*source.*got 'sauce'"):
         sl.funnel(by_hand, "sauce")
-    with pytest.raises(SettingError, match="min_at_risk must be between 1"):
+    with pytest.raises(SettingError, match="min_at_risk must be at least 1"):
         sl.funnel(by_hand, min_at_risk=0)

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 import selfloop as sl
 from selfloop.core import schema
-from selfloop.core.errors import FitError, FitWarning, SettingError
+from selfloop.core.errors import FitError, FitWarning, MissingTableError, SettingError
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 
 START = pd.Timestamp("2024-01-01")
@@ -553,6 +553,25 @@ def test_small_levels_are_taken_like_the_reference_and_named(events, tables, tmp
     assert again.covariates == model.covariates
 
 
+def test_a_lift_of_a_unit_beyond_all_customers_is_not_shown(events, tables):
+    model = fit_with(events, tables[2].assign(z=tables[2]["z"] / 1e4), "z")
+    lifts = model.lifts()
+    assert lifts[["ratio", "ratio_low", "ratio_high"]].isna().all(axis=None)
+    assert (lifts["reason"] == "one unit of z is far more than its range").all()
+    # The same model: what it expects does not depend on the unit.
+    same = fit_with(events, tables[2], "z")
+    assert same.total(90).purchases == pytest.approx(model.total(90).purchases)
+
+
+@pytest.mark.parametrize("name", ["was_referred", "generation", "source"])
+def test_covariates_of_referrals_need_referrals(name):
+    orders, referrals, _ = shop(300, seed=23)
+    known, unknown = read(orders, referrals), sl.read_events(orders)
+    model = sl.fit_lifetime(known, model="mbg_nbd", covariates=[name])
+    with pytest.raises(MissingTableError, match=f"covariate '{name}' needs a"):
+        model.total(90, events=unknown)
+
+
 def one_column(make):
     """Return a function that adds a column c to a table."""
     return lambda t: t.assign(c=make(t))
@@ -582,7 +601,7 @@ def one_column(make):
         ),
         (
             one_column(lambda t: np.where(t.index < 9, "x", "y")), ["c"],
-            r"'c' is 'y' for all but 9 buyers \(a level needs 10\), so it explains",
+            r"'c' has no second level of 10 buyers beside 'y' \(9 buyers have other",
         ),
         (
             one_column(lambda t: np.where(t.index == 4, np.inf, t["z"])), ["c"],

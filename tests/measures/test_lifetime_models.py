@@ -287,9 +287,13 @@ def test_a_penalty_pulls_towards_the_typical_size(events):
         ({"model": "mbg_cnbd_k", "k": 13}, "k must be between 1 and 12"),
         ({"model": "mbg_cnbd_k", "k": 1.5}, "k must be a whole number"),
         ({"model": "pdo", "tau_days": 0}, "tau_days must be between"),
+        (
+            {"model": "pdo", "tau_days": 0.1},
+            "tau_days must be at least 0.109",
+        ),
         ({"model": "bg_bb", "opportunity_days": 0}, "opportunity_days must be between"),
         ({"unit_days": 0}, "unit_days must be between"),
-        ({"penalty": -1}, "penalty must be between 0 and inf"),
+        ({"penalty": -1}, "penalty must be at least 0"),
         ({"at": "1996-01-01"}, "at must lie between 1997-01-01 and 1998-06-30"),
         ({"at": "soon"}, "at must be a date such as"),
         ({"at": dt.datetime(1997, 9, 30, 3)}, "at must be a date such as"),
@@ -306,7 +310,9 @@ def test_settings_outside_their_range(events, settings, message):
     ("settings", "message"),
     [
         ({"models": ["bg_bb"]}, "models must be one of 'mbg_nbd'"),
-        ({"at": dt.date(1999, 1, 1)}, "days between at and the end of the data"),
+        ({"models": []}, r"models must be a list of names .*; got \[\]"),
+        ({"models": "nbd"}, "models must be a list of names .*; got 'nbd'"),
+        ({"at": dt.date(1999, 1, 1)}, "at must lie inside the observed period"),
         ({"horizon_days": 600}, "horizon_days must be between 1 and 545"),
         ({"at": CUT, "horizon_days": 274}, "horizon_days must be between 1 and 273"),
     ],
@@ -340,6 +346,60 @@ def test_progress_is_told(events):
 
 
 # Matrices and distributions -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_purchases": 0}, "max_purchases must be between 1 and 1000; got 0"),
+        ({"max_purchases": "a"}, "max_purchases must be between 1 and 1000; got 'a'"),
+        ({"max_purchases": 2.5}, "max_purchases must be a whole number; got 2.5"),
+        ({"n_ages": 1}, "n_ages must be between 2 and 1000; got 1"),
+    ],
+)
+def test_a_matrix_outside_its_range(chosen, settings, message):
+    with pytest.raises(SettingError, match=message):
+        chosen.matrix(90, **settings)
+
+
+@pytest.mark.parametrize(
+    "day", [pd.Timestamp(CUT), dt.datetime(1997, 9, 30), np.datetime64("1997-09-30")]
+)
+def test_a_timestamp_at_midnight_is_a_day(events, day):
+    model = sl.fit_lifetime(events, model="nbd", at=day)
+    assert model.end == CUT
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        sl.fit_lifetime, sl.compare_models, sl.backtest_lifetime, sl.people, sl.funnel,
+        sl.cohorts, sl.referral_network, sl.customer_value, sl.self_loop, sl.analyze,
+        sl.to_lifetimes_frame,
+    ],
+)  # fmt: skip
+def test_a_table_is_no_events(measure):
+    with pytest.raises(SettingError, match=r"result of read_events.*got DataFrame"):
+        measure(cdnow.orders())
+
+
+def test_a_table_is_nothing_to_predict_for(chosen):
+    with pytest.raises(SettingError, match=r"result of read_events.*got DataFrame"):
+        chosen.predict(events=cdnow.orders())
+
+
+def test_opportunities_longer_than_the_period_are_said_to_be(events):
+    with pytest.raises(FitError, match="bought again within a complete opportunity"):
+        sl.fit_lifetime(events, model="bg_bb", opportunity_days=600)
+
+
+def test_a_penalty_keeps_the_mean_of_spend_in_reach(events):
+    # Pulled to p = 1 and q = 3, v = 1 times the geometric mean of spend: the mean of
+    # a purchase is then half of that, whatever else is known.
+    found = sl.fit_lifetime(events, model="nbd", penalty=1e6).spend
+    assert found.params["q"] == pytest.approx(3, rel=0.01)
+    assert found.params["p"] == pytest.approx(1, rel=0.01)
+    assert found.mean_order_value > 0
 
 
 def test_matrix_is_the_kernel_on_a_grid(chosen):

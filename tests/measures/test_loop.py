@@ -597,7 +597,7 @@ def test_horizons_are_whole_days(chain, horizon):
 
 
 def test_settings_are_checked(chain):
-    with pytest.raises(SettingError, match="min_at_risk must be between 1"):
+    with pytest.raises(SettingError, match="min_at_risk must be at least 1"):
         sl.self_loop(chain, min_at_risk=0)
     # A whole number written as a float is one.
     assert r_of(sl.self_loop(chain, horizons_days=(4.0,), min_at_risk=1), 4)["r"] > 0

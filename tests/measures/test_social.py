@@ -495,8 +495,8 @@ def test_two_calls_do_not_disturb_each_other(by_hand):
     ("setting", "message"),
     [
         ({"rule": "geometric"}, "rule must be one of 'halving', 'shapley'"),
-        ({"horizon_days": 0}, "horizon_days must be between 1"),
-        ({"discount_rate": -0.1}, "discount_rate must be between 0"),
+        ({"horizon_days": 0}, "horizon_days must be at least 1"),
+        ({"discount_rate": -0.1}, "discount_rate must be at least 0"),
     ],
 )
 def test_settings_are_checked(by_hand, setting, message):

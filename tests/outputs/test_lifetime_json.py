@@ -21,6 +21,12 @@ def events(shop):
     return sl.read_events(shop.orders, shop.referrals, visits=shop.visits)
 
 
+@pytest.fixture(scope="module")
+def lifted(events):
+    """A model with one covariate of two levels: six numbers, and four of spend."""
+    return sl.fit_lifetime(events, model="mbg_nbd", covariates=["was_referred"])
+
+
 def frame(table):
     return table.to_pandas().sort_values("person_id", ignore_index=True)
 
@@ -114,19 +120,80 @@ def test_other_files_are_refused(tmp_path, text, message):
         sl.read_lifetime(file)
 
 
-def test_a_changed_file_is_refused(events, tmp_path):
-    model = sl.fit_lifetime(events, model="mbg_nbd")
-    file = sl.write_lifetime(model, tmp_path / "m.json")
-    content = json.loads(file.read_text())
-    for wrong in (
-        content | {"model": "nonsense"},
-        content | {"params": {"r": 1.0}},
-        content | {"params": content["params"] | {"r": -1.0}},
-        content | {"end": "someday"},
-    ):
-        file.write_text(json.dumps(wrong))
-        with pytest.raises(DataError, match="a part is missing or wrong"):
-            sl.read_lifetime(file)
+def changed(content, path, value):
+    """Return a copy of a file's content with one value changed."""
+    copy = json.loads(json.dumps(content))
+    *above, last = path.split(".")
+    place = copy
+    for name in above:
+        place = place[name]
+    place[last] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("model", "nonsense", "a part is missing or wrong"),
+        ("end", "someday", "a part is missing or wrong"),
+        ("end", "1990-01-01", "start and end is not what"),
+        ("params", {"r": 1.0}, r"parameters are \['r'\], not \['r', 'alpha'"),
+        ("params.r", -1.0, "params is not what it can be"),
+        ("params.r", None, "params is not what it can be"),
+        ("settings", None, "settings is not what it can be"),
+        ("settings", [1], "settings is not what it can be"),
+        ("coefficients", None, "coefficients is not what it can be"),
+        ("coefficients", {}, "coefficients do not go with the covariates"),
+        ("covariates", [], "coefficients do not go with the covariates"),
+        ("share_kept", -1, "share_kept is -1, not above 0"),
+        ("share_kept", None, "share_kept is not what it can be"),
+        ("unit_days", -1, "unit_days is not what it can be"),
+        ("unit_days", "day", "unit_days is not what it can be"),
+        ("log_likelihood", None, "log_likelihood is not what it can be"),
+        ("n_people", -1, "n_people is not what it can be"),
+        ("at_bound", "x", "at_bound names other things"),
+        ("timezone", "Mars", "timezone is not what it can be"),
+        ("currency", 3, "currency is not what it can be"),
+        ("covariance", [[1.0]], "covariance is none of 6 numbers"),
+        ("covariance", -1, "covariance is none of 6 numbers"),
+        ("spend.params.q", 0.5, "the mean spend does not exist"),
+        ("spend.params", {"p": 1.0}, "spend parameters are"),
+        ("spend.covariance", [], "spend covariance is none of 4 numbers"),
+        ("spend.n_people", "many", "spend n_people is not what"),
+    ],
+)
+def test_a_changed_file_is_refused(lifted, tmp_path, path, value, message):
+    file = sl.write_lifetime(lifted, tmp_path / "m.json")
+    content = changed(json.loads(file.read_text(encoding="utf-8")), path, value)
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=f"SL124.*{message}"):
+        sl.read_lifetime(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"unit_days": 1.0', '"unit_days": NaN'),
+        ('"unit_days": 1.0', '"unit_days": 1e400'),
+        ('"unit_days": 1.0', '"unit_days": ' + "9" * 5000),
+        ('"unit_days": 1.0', '"unit_days": ' + "[" * 100_000),
+    ],
+    ids=["none", "infinite", "5,000 digits", "nested"],
+)
+def test_a_file_of_what_is_no_number_is_refused(lifted, tmp_path, old, new):
+    file = sl.write_lifetime(lifted, tmp_path / "m.json")
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(DataError, match=r"SL124.*it is no JSON"):
+        sl.read_lifetime(file)
+
+
+def test_a_byte_order_mark_is_read(lifted, tmp_path):
+    file = sl.write_lifetime(lifted, tmp_path / "m.json")
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text, encoding="utf-8-sig")
+    assert sl.read_lifetime(file).params == lifted.params
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):

@@ -218,11 +218,11 @@ MANNER = together(
 
 AHEAD = together(
     click.option(
-        "--horizon-days", type=click.IntRange(min=1), default=365, show_default=True,
-        metavar="DAYS", help="Horizon of expected value.",
+        "--horizon-days", type=click.IntRange(1, 36_525), default=365,
+        show_default=True, metavar="DAYS", help="Horizon of expected value.",
     ),
     click.option(
-        "--discount-rate", type=click.FloatRange(min=0), default=0.0,
+        "--discount-rate", type=click.FloatRange(0, 10), default=0.0,
         show_default=True, metavar="RATE", help="Annual rate, such as 0.1.",
     ),
 )  # fmt: skip

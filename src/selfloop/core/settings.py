@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
+from math import inf
 from numbers import Real
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -46,9 +47,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise SettingError(f"{name} must be one of {allowed}; got {value!r}")
 
 
-def check_number(
-    name: str, value: float, *, low: float, high: float = float("inf")
-) -> None:
+def check_number(name: str, value: float, *, low: float, high: float = inf) -> None:
     """Raise a `SettingError` unless ``low <= value <= high``.
 
     Examples
@@ -57,23 +56,38 @@ def check_number(
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
-        raise SettingError(f"{name} must be between {low} and {high}; got {value!r}")
+        allowed = f"between {low} and {high}" if high < inf else f"at least {low}"
+        raise SettingError(f"{name} must be {allowed}; got {value!r}")
+
+
+def check_whole(name: str, value: float, *, low: int, high: float = inf) -> None:
+    """Raise a `SettingError` unless `value` is a whole number in a range.
+
+    Examples
+    --------
+    >>> check_whole("max_levels", 2, low=1)
+    """
+    check_number(name, value, low=low, high=high)
+    if value % 1:
+        raise SettingError(f"{name} must be a whole number; got {value!r}")
 
 
 def check_day(name: str, value: object) -> date:
-    """Return a day given as date or text, or raise a `SettingError`.
+    """Return a day given as date, text or timestamp at midnight, or raise.
 
     Examples
     --------
     >>> check_day("at", "2026-06-30")
     datetime.date(2026, 6, 30)
     """
-    day = value
-    if isinstance(value, str):
+    day = value.item() if type(value).__name__ == "datetime64" else value  # type: ignore[attr-defined]
+    if isinstance(day, str):
         try:
-            day = date.fromisoformat(value)
+            day = date.fromisoformat(day)
         except ValueError:
             day = None
+    if isinstance(day, datetime) and day.timetz() == time():
+        day = day.date()  # a timestamp of pandas at midnight is that day
     if isinstance(day, datetime) or not isinstance(day, date):
         raise SettingError(f"{name} must be a date such as '2026-06-30'; got {value!r}")
     return day

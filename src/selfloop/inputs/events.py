@@ -112,6 +112,26 @@ class Events:
         """Last observed day, in days since 1970-01-01."""
         return (self.end - bk.EPOCH).days
 
+    @classmethod
+    def check(cls, events: object) -> None:
+        """Raise unless these are events: a table of orders is an easy mistake.
+
+        Parameters
+        ----------
+        events : object
+            What was passed as events.
+
+        Raises
+        ------
+        SettingError
+            When they are anything else.
+        """
+        if not isinstance(events, cls):
+            raise SettingError(
+                f"events must be the result of read_events(...); got "
+                f"{type(events).__name__}"
+            )
+
     def need(self, table: str, measure: str) -> None:
         """Raise unless a table was given.
 

@@ -29,6 +29,7 @@ def people(events: Events) -> ir.Table:
     >>> list(table.columns)[:3]
     ['person_id', 'arrived_at', 'source']
     """
+    Events.check(events)
     core = events.core
     names = core.select(referrer_no="person_no", referrer_id="person_id")
     rows = core.left_join(names, "referrer_no").drop("referrer_no_right")

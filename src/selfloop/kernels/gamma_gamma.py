@@ -396,6 +396,7 @@ def fit(
         scaled,
         names=GammaGamma._fields,
         starts=starts(scaled),
+        typical=[1.0, 3.0, 1.0],  # a penalty pulls q to where the mean exists
         penalty=penalty,
         n_warm=rows.n_distinct,  # evaluations are cheap enough without a sample
     )

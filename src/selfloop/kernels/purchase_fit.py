@@ -153,6 +153,12 @@ nothing says how often customers come back; wait for more purchases, or widen th
             + f"; first: {_example(rows, impossible)}"
         )
     if not (x > 0).any():
+        if model.is_discrete:
+            raise FitError(
+                f"none of the {n_people:,.0f} customers bought again within a complete "
+                "opportunity, so nothing says how often customers come back; take "
+                "shorter opportunities, or wait for more purchases"
+            )
         raise FitError(
             f"none of the {n_people:,.0f} customers bought a second time, so nothing "
             "says how often customers come back; wait for more purchases, or widen "

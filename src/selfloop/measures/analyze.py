@@ -140,6 +140,7 @@ def analyze(
     >>> sorted(analysis.unavailable)
     ['conversion']
     """
+    Events.check(events)
     check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
     check_choice("model", model, get_args(Model))
     say = progress or (lambda _: None)

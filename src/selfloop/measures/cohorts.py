@@ -98,6 +98,7 @@ def cohorts(events: Events) -> Cohorts:
     >>> sl.cohorts(sl.read_events(shop.orders)).table["share_active"].iloc[0]
     np.float64(1.0)
     """
+    Events.check(events)
     core = events.core
     firsts = core.filter(core.first_at.notnull()).select(
         "person_no", cohort_at="first_at"

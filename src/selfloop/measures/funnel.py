@@ -13,7 +13,7 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import SettingError
-from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number
+from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.survival import KaplanMeier, cif_at, kaplan_meier, median_days
@@ -138,10 +138,9 @@ def funnel(
     >>> sl.funnel(events, by="source").stages["stage"].unique().tolist()
     ['traffic', 'conversion', 'repurchase', 'referral']
     """
+    Events.check(events)
     for window in windows_days:
-        check_number("windows_days", window, low=1)
-        if window % 1:
-            raise SettingError(f"windows_days must be whole days; got {window!r}")
+        check_whole("windows_days", window, low=1)
     check_number("min_at_risk", min_at_risk, low=1)
     rows, segments = _with_segment(events, by)
     stages, windows = [], []

@@ -9,8 +9,7 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import format_value, show_html, show_text
-from selfloop.core.errors import SettingError
-from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number
+from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.renewal import multiplier
 from selfloop.kernels.survival import (
@@ -176,10 +175,9 @@ def self_loop(
     >>> bool(0 < loop.headline["r_low"] < loop.headline["r"])
     True
     """
+    Events.check(events)
     for horizon in horizons_days:
-        check_number("horizons_days", horizon, low=1)
-        if horizon % 1:
-            raise SettingError(f"horizons_days must be whole days; got {horizon!r}")
+        check_whole("horizons_days", horizon, low=1)
     check_number("min_at_risk", min_at_risk, low=1)
     months = _months(events)
     if "referrals" not in events.has:

@@ -204,6 +204,7 @@ def referral_network(events: Events) -> ReferralNetwork:
     >>> network.n_people - network.n_roots == network.n_links
     True
     """
+    Events.check(events)
     events.need("referrals", "referral_network")
     forest = forest_of(events)
     generations = _generations(events)

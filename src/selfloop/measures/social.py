@@ -84,6 +84,7 @@ def customer_value(
     >>> bool(abs(table.total_value.sum() - table.revenue.sum()) < 1e-6)
     True
     """
+    Events.check(events)
     check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
     if model is not None and (
         model.population is None or model.population.events is not events

@@ -1,6 +1,7 @@
 """Lifetime models as JSON files: what was fitted, on what, by which rules."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from selfloop.measures.lifetime.design import Covariate
 from selfloop.measures.lifetime.parts import SpendModel
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.outputs.files import whole_file
+from selfloop.outputs.lifetime_check import what_is_wrong
 
 LIFETIME_SCHEMA = "selfloop.lifetime/1"
 """Name and version of the form of the file."""
@@ -138,30 +140,42 @@ def read_lifetime(path: str | os.PathLike[str]) -> LifetimeModel:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         found = f"{file.name!r} cannot be read: {error.strerror}"
         raise FileError([Problem("SL105", "", found, "check the path")]) from error
     except UnicodeDecodeError as error:
         raise _no_model(file, "it is no text in UTF-8") from error
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
         raise _no_model(file, f"it is no JSON: {error}") from error
     kind = content.get("schema") if isinstance(content, dict) else None
     if kind != LIFETIME_SCHEMA:
         raise _no_model(file, f"its schema is {kind!r}, not {LIFETIME_SCHEMA!r}")
     try:
-        return _model(content)
-    except (KeyError, TypeError, ValueError) as error:
+        model = _model(content)
+        wrong = what_is_wrong(model)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise _no_model(file, f"a part is missing or wrong ({reason})") from error
+    if wrong:
+        raise _no_model(file, "; ".join(wrong))
+    return model
+
+
+def _finite(text: str) -> float:
+    """Read a number; infinity and none at all are not what `write_lifetime` writes."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def _model(content: Mapping[str, Any]) -> LifetimeModel:
     """Build a model from plain values."""
     spend = content["spend"]
-    model = LifetimeModel(
+    return LifetimeModel(
         **{name: content[name] for name in _PLAIN},
         start=date.fromisoformat(content["start"]),
         end=date.fromisoformat(content["end"]),
@@ -189,10 +203,6 @@ def _model(content: Mapping[str, Any]) -> LifetimeModel:
         choice=None,
         population=None,
     )
-    names = tuple(model.params)
-    if names != model.kernel.parameters or not (model.values[: len(names)] > 0).all():
-        raise ValueError(f"parameters {names} of {model.model}")
-    return model
 
 
 def _matrix(rows: list[list[float]] | None) -> np.ndarray | None:

@@ -145,6 +145,7 @@ def backtest_lifetime(
     >>> sorted(test.scores["method"].unique())
     ['MBG/NBD', 'average', 'last period', 'own rate']
     """
+    Events.check(events)
     say = progress or (lambda _: None)
     if model == "bg_bb":
         raise SettingError(
@@ -277,9 +278,10 @@ def _scores(rows: _Rows, fitted: LifetimeModel) -> pd.DataFrame:
         total = rows.sums[f"actual_{measure}"]
         guess = rows.sums[f"{method}_{measure}"]
         off = predicted - actual
+        error = (guess - total) / total if total > 0 else np.nan
         name = fitted.label if method == "model" else method
         lines.append((
-            name, measure, total, guess, (guess - total) / total if total else np.nan,
+            name, measure, total, guess, error,
             float(np.abs(off).mean()), float(np.sqrt((off**2).mean())),
             rank_correlation(predicted, actual).value, _top_tenth(predicted, actual),
         ))  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.errors import FitError
+from selfloop.core.errors import FitError, SettingError
 from selfloop.core.settings import Progress, check_choice
 from selfloop.inputs.events import Events
 from selfloop.measures.lifetime.holdout import (
@@ -162,9 +162,14 @@ def compare_models(
     >>> comparison.chosen in ("mbg_nbd", "pareto_nbd")
     True
     """
-    whom = population(events)
+    Events.check(events)
+    if models is not None and (isinstance(models, str) or not models):
+        raise SettingError(
+            f"models must be a list of names such as ['mbg_nbd']; got {models!r}"
+        )
     for name in models or ():
         check_choice("models", name, COMPARABLE)
+    whom = population(events)
     cut, why = default_cut(events, at=at, horizon_days=horizon_days)
     return compare(
         whom,

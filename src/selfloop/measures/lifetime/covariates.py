@@ -18,6 +18,8 @@ from selfloop.measures.lifetime.design import COLUMN, Covariate
 PERSONAL = ("source", "channel", "was_referred", "generation")
 """Covariates that selfloop knows of everybody."""
 
+_OF_REFERRALS = ("was_referred", "generation")
+
 MISSING_LEVEL = "(missing)"
 """Level of those for whom a categorical covariate is missing."""
 
@@ -59,6 +61,8 @@ def with_covariates(
     ------
     SettingError
         When there is no such covariate, or the table of customers does not fit.
+    MissingTableError
+        When a covariate says who was referred and there are no referrals.
     """
     own = None if attributes is None else _attributes(attributes, events)
     personal = _personal(events)
@@ -74,6 +78,13 @@ def with_covariates(
                 f"covariates must be among {', '.join(known)}, or columns of "
                 f"attributes=; got {name!r}{hint}"
             )
+        fitted = () if isinstance(covariate, str) else covariate.terms
+        tells = name == "source" and (
+            "source=referral" in fitted
+            or (not isinstance(covariate, str) and covariate.reference == "referral")
+        )
+        if name in _OF_REFERRALS or tells:
+            events.need("referrals", f"the covariate {name!r}")
         source = personal if name in PERSONAL else own
         assert source is not None
         if own is not None and name in PERSONAL and name in own.columns:
@@ -274,9 +285,14 @@ def _named(levels: Sequence[str]) -> str:
 
 def _constant(name: str, value: object, n_others: int = 0) -> FitError:
     """Say that a covariate explains nothing."""
-    but = f"all but {n_others:,} buyers" if n_others else "every buyer"
-    need = f" (a level needs {MIN_PER_LEVEL})" if n_others else ""
+    if not n_others:
+        found = f"is {value!r} for every buyer"
+    else:
+        found = (
+            f"has no second level of {MIN_PER_LEVEL} buyers beside {value!r} "
+            f"({n_others:,} buyers have other values)"
+        )
     return FitError(
-        f"covariate {name!r} is {value!r} for {but}{need}, so it explains nothing; "
-        "leave it out"
+        f"covariate {name!r} {found}, so it explains nothing; leave it out"
+        + (", or group its values" if n_others else "")
     )

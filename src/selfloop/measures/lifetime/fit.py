@@ -146,6 +146,7 @@ def fit_lifetime(
     >>> list(model.params), list(model.spend.params)
     (['r', 'alpha', 'a', 'b'], ['p', 'q', 'v'])
     """
+    Events.check(events)
     form = Form(k, tau_days, opportunity_days)
     wish = _checked(_Wish(model, unit_days, form, penalty, engine))
     say = progress or (lambda _: None)
@@ -447,6 +448,7 @@ def from_lifetimes(
     >>> model.label, round(model.params["alpha"], 6)
     ('BG/NBD', 50.0)
     """
+    Events.check(events)
     kind = type(fitter).__name__
     names = {fitter: name for name, fitter in FITTERS.items()}
     if kind not in names:

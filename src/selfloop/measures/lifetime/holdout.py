@@ -112,9 +112,11 @@ def default_cut(
     if at is not None:
         day = check_day("at", at)
         left = (events.end - day).days
-        check_number(
-            "days between at and the end of the data", left, low=1, high=span - 1
-        )
+        if not 1 <= left < span:
+            raise SettingError(
+                f"at must lie inside the observed period, {events.start} to "
+                f"{events.end}, at least a day before its end; got {day}"
+            )
         horizon_days = left if horizon_days is None else horizon_days
         check_number("horizon_days", horizon_days, low=1, high=left)
         return Cut(day, _whole(horizon_days)), ""

@@ -172,6 +172,7 @@ def to_lifetimes_frame(events: Events, *, unit_days: float = 1.0) -> pd.DataFram
     >>> list(to_lifetimes_frame(sl.read_events(shop.orders)).columns)
     ['frequency', 'recency', 'T', 'monetary_value']
     """
+    Events.check(events)
     people = population(events).people
     frame: pd.DataFrame = people.select(
         "person_id", "n_purchases", "recency_days", "age_days", "repeat_value"

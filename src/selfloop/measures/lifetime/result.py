@@ -12,7 +12,13 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.display import Fact, Section, format_value, show_html, show_text
 from selfloop.core.errors import SettingError
-from selfloop.core.settings import CONFIDENCE, Purchase, ZeroOrders, check_number
+from selfloop.core.settings import (
+    CONFIDENCE,
+    Purchase,
+    ZeroOrders,
+    check_number,
+    check_whole,
+)
 from selfloop.inputs.events import Events
 from selfloop.kernels.covariates import Effect, effects_of
 from selfloop.kernels.intervals import normal_quantile
@@ -37,6 +43,9 @@ from selfloop.measures.lifetime.parts import (
 )
 from selfloop.measures.lifetime.population import Population, population
 from selfloop.measures.lifetime.ranges import intervals
+
+_MAX_SHOWN = 1_000  # rows or columns of a matrix
+_MOST_LOG_LIFT = 20.0  # a lift of more than 485 million is one of the unit
 
 PROCESSES = ("purchase rate", "leaving", "order value")
 """What a covariate may act on."""
@@ -251,10 +260,13 @@ class LifetimeModel:
                 part.coefficients.items(), errors, strict=True
             ):
                 process, term = name.split(": ", 1)
-                ends = np.exp([value, value - z * error, value + z * error])
-                rows.append((
-                    process, term, self._reference(term), *ends.tolist(), reason
-                ))  # fmt: skip
+                logs = np.array([value, value - z * error, value + z * error])
+                why = reason
+                if np.abs(logs[np.isfinite(logs)]).max() > _MOST_LOG_LIFT:
+                    logs[:] = math.nan
+                    why = f"one unit of {term} is far more than its range"
+                ends = np.exp(logs).tolist()
+                rows.append((process, term, self._reference(term), *ends, why))
         return pd.DataFrame(rows, columns=schema.names("lifts"))
 
     def predict(
@@ -548,15 +560,22 @@ class LifetimeModel:
         horizon_days : float, optional
             Days to come, 1 to 36,525.
         max_purchases : int, optional
-            Most purchases shown, at least 1.
+            Most purchases shown, 1 to 1,000.
         n_ages : int, optional
-            Ages at the last purchase shown, at least 2.
+            Ages at the last purchase shown, 2 to 1,000.
 
         Returns
         -------
         FrequencyRecency
             For customers observed as long as the first buyers, covariates at 0.
+
+        Raises
+        ------
+        SettingError
+            When a number is outside its range.
         """
+        check_whole("max_purchases", max_purchases, low=1, high=_MAX_SHOWN)
+        check_whole("n_ages", n_ages, low=2, high=_MAX_SHOWN)
         forecast = self.forecast(horizon_days, discount_rate=0.0, margin=1.0)
         age = float((self.end - self.start).days)
         if self.kernel.is_discrete:
@@ -654,6 +673,7 @@ class LifetimeModel:
                     "a model read from a file knows no customers; pass events="
                 )
             return self
+        Events.check(events)
         given = (events.rules.timezone, events.rules.purchase, events.rules.zero_orders)
         fitted = (self.timezone, self.purchase, self.zero_orders)
         if given != fitted or events.currency != self.currency:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selfloop.core.errors import FitError
+from selfloop.core.errors import FitError, SettingError
 from selfloop.kernels.cnbd_k import gap_term, regularity
 from selfloop.kernels.covariates import (
     effects_of,
@@ -25,6 +25,9 @@ from selfloop.measures.lifetime.population import Population, adjacent_gaps, gap
 MIN_BUYERS = 10
 """Fewer buyers than this: no lifetime model."""
 
+
+MAX_OPPORTUNITIES = 5_000
+"""More chances to leave than this are as good as any moment, and take long."""
 
 MAX_TAUS = 60
 """Most periods around the best of a grid that are tried."""
@@ -250,10 +253,18 @@ def _periodic(
         found = _fit(kernel, whom, unit_days, penalty)
         return Fitted("pdo", {"tau_days": tau_days}, kernel, found)
 
+    longest = float(whom.triples.age_days.max())
     if form.tau_days is not None:
+        if longest / form.tau_days > MAX_OPPORTUNITIES:
+            raise SettingError(
+                f"tau_days must be at least {longest / MAX_OPPORTUNITIES:.4g}, a "
+                f"{MAX_OPPORTUNITIES:,}th of the {longest:,.0f} days observed; got "
+                f"{form.tau_days:g}. With chances to leave that often, take "
+                "model='pareto_nbd'"
+            )
         return at(form.tau_days)
     ages = whom.triples.age_days
-    if float(ages.max()) < 1:
+    if longest < 1:
         raise FitError(f"all {whom.n_people:,} customers were observed for under a day")
     grid = taus(ages, step=1.0)
     tried = [at(tau) for tau in grid]

@@ -201,6 +201,6 @@ def _spend_with(rows: Rows, plain: Fit, terms: list[str], penalty: float) -> Fit
         parameters=plain.names,
         names=[f"order value: {term}" for term in terms],
         start=plain.estimates.tolist(),
-        typical=[1.0, 1.0, float(plain.estimates[2])],
+        typical=[1.0, 3.0, float(plain.estimates[2])],
         penalty=penalty,
     )
