@@ -392,7 +392,7 @@ def test_too_little_memory():
         ({"timezone": None}, "timezone must be an IANA name"),
         ({"on_bad_rows": "ignore"}, "on_bad_rows must be one of"),
         ({"attribution": "middle"}, "attribution must be one of"),
-        ({"attribution_window_days": 0}, "attribution_window_days must be between"),
+        ({"attribution_window_days": 0}, "attribution_window_days must be at least"),
         ({"purchase": "week"}, "purchase must be one of"),
         ({"zero_orders": True}, "zero_orders must be one of"),
         ({"paid_channels": "ads"}, "paid_channels must be a list"),
