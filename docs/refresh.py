@@ -82,6 +82,10 @@ _MADE_BY = {
         "`sl.customer_value(events)`",
         "One row per customer, in the engine.",
     ),
+    "order_credits": (
+        "`sl.order_credits(events, order_ids)`",
+        "One row per order and person who gets a part of it.",
+    ),
     "loop_months": ("`sl.self_loop(events).months`", "What carried each month."),
     "reproduction": ("`sl.self_loop(events).reproduction`", "R(H) by horizon."),
     "reproduction_curve": ("`sl.self_loop(events).curve`", "M(a) day by day."),

@@ -11,6 +11,7 @@ import pytest
 
 import selfloop as sl
 from selfloop.core import schema
+from selfloop.core.settings import Sharing
 from selfloop.measures.social import value_table
 
 SRC = Path(sl.__file__).parent
@@ -46,7 +47,7 @@ NEED_MORE = {
     "lifetime_people", "lifetime_intervals", "lifts", "covariate_tests",
     "new_customers", "model_comparison", "spend_distribution", "backtest_scores",
     "backtest_deciles", "backtest_weeks", "backtest_frequencies", "generations",
-    "trees", "network_people",
+    "trees", "network_people", "order_credits",
 }  # fmt: skip
 """Tables that a shop of one order does not have."""
 
@@ -233,6 +234,9 @@ def tables():
         "trees": network.trees,
         "network_people": network.people,
         "customer_value": sl.customer_value(events, model=model),
+        "order_credits": sl.order_credits(
+            events, customer_ids=shop.orders["customer_id"].unique()[:50].tolist()
+        ),
         "loop_months": loop.months,
         "reproduction": loop.reproduction,
         "reproduction_curve": loop.curve,
@@ -252,7 +256,7 @@ def bare_tables():
         "funnel_windows": funnel.windows,
         "cohorts": sl.cohorts(events).table,
         "customer_value": value_table(
-            events, None, rule="halving", horizon_days=365, discount_rate=0.0
+            events, None, Sharing("halving"), horizon_days=365, discount_rate=0.0
         ),
         "loop_months": loop.months,
         "reproduction": loop.reproduction,

@@ -17,6 +17,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import selfloop as sl
+from selfloop.core.settings import Sharing
 from selfloop.inputs.events import Events, read_events
 from selfloop.measures.social import value_table
 
@@ -123,7 +124,7 @@ def measured(events: Events) -> dict[str, pd.DataFrame]:
     loop, network = sl.self_loop(events), sl.referral_network(events)
     funnel = sl.funnel(events, "source", min_at_risk=1)
     values = value_table(
-        events, None, rule="halving", horizon_days=365, discount_rate=0.0
+        events, None, Sharing("halving"), horizon_days=365, discount_rate=0.0
     )
     audit = events.audit[["table", "code", "n_rows", "amount"]]
     return {
@@ -258,7 +259,7 @@ def test_money_times_k_multiplies_money_only(seed, k):
 @given(seeds, st.sampled_from(["halving", "shapley"]))
 def test_the_ledger_sums_to_revenue(seed, rule):
     events = draw_shop(seed).read()
-    values = value_table(events, None, rule=rule, horizon_days=365, discount_rate=0)
+    values = value_table(events, None, Sharing(rule), horizon_days=365, discount_rate=0)
     frame = values.to_pandas()
     revenue = float(events.totals["revenue_customers"])
     assert frame["total_value"].sum() == pytest.approx(revenue, abs=1e-9)

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 import selfloop as sl
+from selfloop.core.settings import Sharing
 from selfloop.measures.social import value_table
 
 ROOT = Path(__file__).parents[1]
@@ -348,7 +349,7 @@ if LAUNCHES is not None and LAUNCHES.exists():
         assert counts["SL207"] > 0
         for rule in ("halving", "shapley"):
             values = value_table(
-                events, None, rule=rule, horizon_days=365, discount_rate=0.0
+                events, None, Sharing(rule), horizon_days=365, discount_rate=0.0
             )
             sums = values.aggregate(
                 total=values.total_value.sum(),

@@ -37,6 +37,7 @@ _HOME = {
     "to_lifetimes_frame": "selfloop.measures.lifetime.peer",
     "referral_network": "selfloop.measures.referral",
     "customer_value": "selfloop.measures.social",
+    "order_credits": "selfloop.measures.credit",
     "self_loop": "selfloop.measures.loop",
     "analyze": "selfloop.measures.analyze",
     "plot": "selfloop.outputs.plots",
@@ -76,6 +77,7 @@ __all__ = [
     "fit_lifetime",
     "from_lifetimes",
     "funnel",
+    "order_credits",
     "people",
     "plot",
     "read_events",
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
     from selfloop.inputs.simulate import Simulation, simulate, simulate_files
     from selfloop.measures.analyze import analyze
     from selfloop.measures.cohorts import cohorts
+    from selfloop.measures.credit import order_credits
     from selfloop.measures.funnel import funnel
     from selfloop.measures.lifetime.backtest import backtest_lifetime
     from selfloop.measures.lifetime.compare import compare_models

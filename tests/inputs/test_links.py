@@ -29,8 +29,10 @@ def day(n):
 def resolved(rows, firsts=None, **rules):
     """Resolve rows (referrer, referee, time) with the days of first purchases."""
     firsts = firsts or {}
-    kinds = [pa.string(), pa.string(), pa.timestamp("us")]
-    names = ["referrer_id", "referee_id", "referred_at"]
+    kinds = [pa.string(), pa.string(), pa.timestamp("us"), pa.string()]
+    names = ["referrer_id", "referee_id", "referred_at", "channel"]
+    n_columns = len(rows[0]) if rows else 3  # a channel may follow
+    kinds, names = kinds[:n_columns], names[:n_columns]
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     arrays = {
         name: pa.array(values, kind)
@@ -98,6 +100,62 @@ def test_the_window_can_be_set():
     assert resolved(rows, firsts, attribution_window_days=7)[0].outcomes == {"SL206": 1}
 
 
+@pytest.mark.parametrize(
+    ("n_referrers", "expected"),
+    [
+        (1, [1.0]),
+        (2, [0.5, 0.5]),
+        (3, [0.4, 0.2, 0.4]),
+        (4, [0.4, 0.1, 0.1, 0.4]),
+        (6, [0.4, 0.05, 0.05, 0.05, 0.05, 0.4]),
+    ],
+)
+def test_weights_by_position(n_referrers, expected):
+    rows = [(f"r{i}", "x", day(i)) for i in range(n_referrers)]
+    _, edges = resolved(rows, attribution="position")
+    found = [edges[f"r{i}", "x"][1] for i in range(n_referrers)]
+    assert found == pytest.approx(expected)
+
+
+CODED = [
+    ("ann", "x", day(1), "click"),
+    ("bob", "x", day(5), "Coupon"),
+    ("cat", "x", day(7), None),
+    ("bob", "y", day(3), "invitation"),
+    ("ann", "y", day(2), "click"),
+]
+
+
+def test_a_code_at_the_order_beats_an_earlier_click():
+    # x used bob's code on day 5, after ann's click on day 1; y used none.
+    links, edges = resolved(CODED, {"x": day(9), "y": day(9)})
+    assert set(edges) == {("bob", "x"), ("ann", "y")}
+    assert links.outcomes == {"": 2, "SL205": 3}
+
+
+def test_only_codes_share_the_credit_where_there_are_any():
+    rows = [*CODED, ("dan", "x", day(8), "邀请码")]
+    _, edges = resolved(rows, {"x": day(9), "y": day(9)}, attribution="linear")
+    assert {pair: weight for pair, (_, weight) in edges.items()} == {
+        ("bob", "x"): 0.5, ("dan", "x"): 0.5, ("ann", "y"): 0.5, ("bob", "y"): 0.5,
+    }  # fmt: skip
+
+
+def test_a_code_that_does_not_count_beats_nobody():
+    # bob's code came after the first purchase: x was ann's already.
+    links, edges = resolved(CODED, {"x": day(4), "y": day(9)})
+    assert set(edges) == {("ann", "x"), ("ann", "y")}
+    assert links.outcomes == {"": 2, "SL204": 2, "SL205": 1}
+
+
+def test_which_channels_are_codes_can_be_set():
+    firsts = {"x": day(9), "y": day(9)}
+    _, edges = resolved(CODED, firsts, code_channels=("click",))
+    assert set(edges) == {("ann", "x"), ("ann", "y")}
+    _, edges = resolved(CODED, firsts, code_channels=())
+    assert set(edges) == {("ann", "x"), ("ann", "y")}
+
+
 SEVERAL = [("b", "x", day(3)), ("a", "x", day(10)), ("c", "x", day(17))]
 
 
@@ -107,6 +165,7 @@ SEVERAL = [("b", "x", day(3)), ("a", "x", day(10)), ("c", "x", day(17))]
         ("first", {"b": 1.0}, 2),
         ("last", {"c": 1.0}, 2),
         ("linear", {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}, 0),
+        ("position", {"b": 0.4, "a": 0.2, "c": 0.4}, 0),
         # Half as much for every seven days: 1/4, 1/2 and 1 of 1.75.
         ("time_decay", {"a": 0.5 / 1.75, "b": 0.25 / 1.75, "c": 1 / 1.75}, 0),
     ],
@@ -160,7 +219,7 @@ def test_a_ring_of_equal_times_loses_one_link_whatever_the_order_of_rows(attribu
     assert kept[0] == kept[1] == kept[2]
 
 
-@pytest.mark.parametrize("attribution", ["linear", "time_decay"])
+@pytest.mark.parametrize("attribution", ["linear", "time_decay", "position"])
 def test_weights_of_a_cut_link_go_to_the_others(attribution):
     rows = [("a", "b", day(1)), ("x", "a", day(1)), ("b", "a", day(2))]
     links, edges = resolved(rows, attribution=attribution)
@@ -350,7 +409,7 @@ def test_links_are_those_of_the_rules(network, attribution):
 
 
 @settings(max_examples=12, deadline=None)
-@given(networks(), st.sampled_from(["linear", "time_decay"]))
+@given(networks(), st.sampled_from(["linear", "time_decay", "position"]))
 def test_shared_credit_adds_up_and_runs_in_no_ring(network, attribution):
     rows, firsts = network
     links, edges = resolved(rows, firsts, attribution=attribution)

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfloop.core.errors import SettingError
+from selfloop.kernels.credit import split_orders
 from selfloop.kernels.forest import generations
 from selfloop.kernels.ledger import (
     Ledger,
     direct_value,
     ledger,
+    ledger_by_level,
     network_value,
     passed_up,
 )
@@ -129,6 +131,15 @@ def test_shares_passed_up():
     assert shapley == pytest.approx([0, 1 / 2, 2 / 3, 9 / 10])
     with pytest.raises(SettingError, match="got 'equal'"):
         passed_up([0], rule="equal")
+    assert passed_up([0, 1, 9], rule="geometric", beta=0.3).tolist() == [0, 0.3, 0.3]
+    # One referred person in five would have come anyway: four fifths go up.
+    assert passed_up([0, 3], incrementality=0.8).tolist() == [0, 0.4]
+    capped = passed_up([0, 1, 2, 9], rule="shapley", levels_left=2)
+    assert capped == pytest.approx([0, 1 / 2, 2 / 3, 2 / 3])
+    assert passed_up([0, 5], levels_left=0).tolist() == [0, 0]
+    for wrong in ({"beta": 1.1}, {"incrementality": -0.1}, {"levels_left": -1}):
+        with pytest.raises(SettingError, match=next(iter(wrong))):
+            passed_up([0, 1], **wrong)
 
 
 # Closed forms ----------------------------------------------------------------
@@ -362,3 +373,178 @@ def test_input_that_would_not_add_up_is_refused(change, message):
         arrays["referrer"] = np.array([0, 1, 2])
     with pytest.raises(ValueError, match=message):
         ledger(arrays.pop("referrer"), arrays.pop("referee"), **arrays)
+
+
+# Levels, windows, single orders ----------------------------------------------
+
+
+SHARES = [
+    {"rule": "halving"}, {"rule": "shapley"}, {"rule": "geometric", "beta": 0.3},
+    {"rule": "halving", "incrementality": 0.6},
+    {"rule": "shapley", "incrementality": 0.6},
+]  # fmt: skip
+
+
+def depth_of(referrer, referee, weight, n):
+    order = topological_order(referrer, referee, n_people=n)
+    return mean_generation(referrer, referee, weight=weight, order=order)
+
+
+def level_shares(depth, n_levels, **how):
+    """Shares by level when only so many levels up get a part."""
+    return [passed_up(depth, levels_left=n_levels - j, **how) for j in range(n_levels)]
+
+
+def test_two_levels_by_hand():
+    # 0 brings 1 brings 2 brings 3; 3 spends 96. Halving up to two levels above: 3
+    # keeps 48, 2 keeps 24, 1 has the rest, 24. Shapley: 32 each.
+    referrer, referee, n = np.array([0, 1, 2]), np.array([1, 2, 3]), 4
+    own = np.array([0.0, 0.0, 0.0, 96.0])
+    depth = np.arange(4)
+    book = ledger_by_level(
+        referrer, referee, weight=np.ones(3), own_value=own,
+        tau=level_shares(depth, 2),
+    )  # fmt: skip
+    assert book.total_value.tolist() == [0, 24, 24, 48]
+    book = ledger_by_level(
+        referrer, referee, weight=np.ones(3), own_value=own,
+        tau=level_shares(depth, 2, rule="shapley"),
+    )  # fmt: skip
+    assert book.total_value == pytest.approx([0, 32, 32, 32])
+    assert book.given_value == pytest.approx([0, 0, 0, 64])
+    assert book.flow == pytest.approx([0, 32, 64, 96])
+    assert n == own.size
+
+
+def test_a_window_by_hand():
+    # 1 spends 100, of which 60 soon after 0 brought them; half of these goes up.
+    book = ledger(
+        np.array([0]), np.array([1]), weight=np.ones(1),
+        own_value=np.array([10.0, 100.0]), tau=np.array([0.0, 0.5]),
+        link_value=np.array([60.0]),
+    )  # fmt: skip
+    assert book.given_value.tolist() == [0, 30]
+    assert book.social_value.tolist() == [30, 0]
+    assert book.total_value.tolist() == [40, 70]
+    for wrong in (np.array([1.0, 2.0]), np.array([np.nan])):
+        with pytest.raises(ValueError, match="1 links need as many finite link values"):
+            ledger(
+                np.array([0]), np.array([1]), weight=np.ones(1),
+                own_value=np.ones(2), tau=np.array([0.0, 0.5]), link_value=wrong,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", SHARES, ids=lambda how: str(list(how.values())))
+@given(
+    case=networks_with_money(),
+    n_levels=st.integers(0, 5),
+    share=st.floats(0, 1),
+)
+def test_levels_and_windows_add_up(case, how, n_levels, share):
+    referrer, referee, weight, own = case
+    depth = depth_of(referrer, referee, weight, own.size)
+    args = {"weight": weight, "own_value": own, "link_value": share * own[referee]}
+    shares = level_shares(depth, n_levels, **how)
+    book = ledger_by_level(referrer, referee, tau=shares, **args)
+    check_adds_up(book, own)
+    book = ledger(referrer, referee, tau=passed_up(depth, **how), **args)
+    check_adds_up(book, own)
+
+
+@pytest.mark.parametrize("how", SHARES, ids=lambda how: str(list(how.values())))
+@given(case=forests_with_money())
+def test_as_many_levels_as_there_are_is_no_limit(case, how):
+    parent, own = case
+    linked = np.flatnonzero(parent >= 0)
+    generation, _ = generations(parent)
+    n_levels = int(generation.max(initial=0)) + 1
+    args = {"weight": np.ones(linked.size), "own_value": own}
+    tau = passed_up(generation, **how)
+    whole = ledger(parent[linked], linked, tau=tau, **args)
+    limited = ledger_by_level(
+        parent[linked], linked, tau=level_shares(generation, n_levels, **how), **args
+    )
+    scale = 1 + np.abs(own).sum()
+    for name in ("flow", "social_value", "given_value", "total_value"):
+        np.testing.assert_allclose(
+            getattr(limited, name), getattr(whole, name), rtol=1e-9, atol=1e-9 * scale
+        )
+
+
+def brute_shares(parent, buyer, how, n_levels):
+    """Share of an order that each person of the chain gets, walked link by link."""
+    found, left, person, level = {}, 1.0, buyer, 0
+    generation, _ = generations(parent)
+    while True:
+        up = min(generation[person], n_levels - level)
+        rule, theta = how["rule"], how.get("incrementality", 1.0)
+        pass_on = {
+            "halving": 0.5, "geometric": how.get("beta", 0.5),
+            "shapley": up / (up + 1),
+        }[rule] * theta * (up > 0)  # fmt: skip
+        found[person] = left * (1 - pass_on)
+        left *= pass_on
+        if left == 0:
+            return found
+        person, level = parent[person], level + 1
+
+
+@pytest.mark.parametrize("how", SHARES, ids=lambda how: str(list(how.values())))
+@given(case=forests_with_money(max_people=12), n_levels=st.integers(0, 4))
+def test_levels_are_what_walking_up_gives(case, how, n_levels):
+    parent, own = case
+    linked = np.flatnonzero(parent >= 0)
+    generation, _ = generations(parent)
+    book = ledger_by_level(
+        parent[linked], linked, weight=np.ones(linked.size), own_value=own,
+        tau=level_shares(generation, n_levels, **how),
+    )  # fmt: skip
+    expected = np.zeros(own.size)
+    for buyer in range(own.size):
+        for person, share in brute_shares(parent, buyer, how, n_levels).items():
+            expected[person] += share * own[buyer]
+    scale = 1 + np.abs(own).sum()
+    np.testing.assert_allclose(book.total_value, expected, atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize("how", SHARES, ids=lambda how: str(list(how.values())))
+@given(case=networks_with_money(), seed=st.integers(0, 999))
+def test_parts_of_orders_sum_to_the_orders_and_to_the_ledger(case, how, seed):
+    referrer, referee, weight, own = case
+    n = own.size
+    rng = np.random.default_rng(seed)
+    buyer = rng.integers(0, n, 30)
+    value = rng.normal(20, 30, 30)
+    time, open_until = rng.integers(0, 9, 30), rng.integers(0, 9, referrer.size)
+    own = np.bincount(buyer, value, n)
+    tau = passed_up(depth_of(referrer, referee, weight, n), **how)
+    parts = split_orders(
+        referrer, referee, weight=weight, tau=lambda _: tau, buyer=buyer,
+        value=value, time=time, open_until=open_until,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        np.bincount(parts.order, parts.value, 30), value, rtol=1e-12, atol=1e-9
+    )
+    soon = np.array([
+        value[(buyer == u) & (time <= until)].sum()
+        for u, until in zip(referee, open_until, strict=True)
+    ])  # fmt: skip
+    book = ledger(
+        referrer, referee, weight=weight, own_value=own, tau=tau, link_value=soon
+    )
+    is_buyer = parts.level == 0
+    keeps = np.bincount(parts.person[is_buyer], parts.value[is_buyer], n)
+    gets = np.bincount(parts.person[~is_buyer], parts.value[~is_buyer], n)
+    np.testing.assert_allclose(keeps, own - book.given_value, atol=1e-8)
+    np.testing.assert_allclose(gets, book.social_value, atol=1e-8)
+    places = list(zip(parts.order, parts.level, parts.person, strict=True))
+    assert places == sorted(set(places))
+
+
+def test_no_orders_have_no_parts():
+    none = np.empty(0, dtype=np.int64)
+    parts = split_orders(
+        none, none, weight=np.empty(0), tau=lambda _: np.zeros(3), buyer=none,
+        value=np.empty(0),
+    )  # fmt: skip
+    assert parts.order.size == parts.value.size == 0

@@ -10,6 +10,7 @@ from small_shops import orders, referrals, visits
 
 import selfloop as sl
 from selfloop.core.errors import SettingError
+from selfloop.core.settings import Sharing
 from selfloop.measures.social import value_table
 from selfloop.measures.summary import N_ADVOCATES, N_BINS, summarise
 
@@ -54,7 +55,7 @@ def retail(retail_events):
 
 def bare(events, rule="halving"):
     """Return everybody's value without a model."""
-    return value_table(events, None, rule=rule, horizon_days=365, discount_rate=0.0)
+    return value_table(events, None, Sharing(rule), horizon_days=365, discount_rate=0.0)
 
 
 # The parts --------------------------------------------------------------------------
@@ -381,7 +382,7 @@ def test_the_analysis_shows_share_and_r_together(analysis):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"rule": "geometric"}, "rule must be one of"),
+        ({"rule": "equal"}, "rule must be one of"),
         ({"horizon_days": 0}, "horizon_days must be at least 1"),
         ({"discount_rate": -1}, "discount_rate must be at least 0"),
     ],

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from small_shops import orders, referrals
 
 import selfloop as sl
-from selfloop.core.errors import FitWarning, SettingError
+from selfloop.core.errors import (
+    FitError,
+    FitWarning,
+    MissingTableError,
+    SettingError,
+)
+from selfloop.core.settings import Sharing
 from selfloop.measures.social import value_table
 
 LEDGER = ["given_value", "social_value", "total_value"]
@@ -23,7 +29,7 @@ OTHERS = ["reach", "direct_value", "network_value"]
 def values(events, rule="halving"):
     """Return everybody's value without a model, by id."""
     table = value_table(
-        events, None, rule=rule, horizon_days=365, discount_rate=0.0
+        events, None, Sharing(rule), horizon_days=365, discount_rate=0.0
     ).to_pandas()
     return table.set_index("person_id").sort_index()
 
@@ -221,7 +227,9 @@ def test_shared_credit_by_hand():
 # Recursion and conservation ---------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["first", "last", "linear", "time_decay"])
+@pytest.fixture(
+    scope="module", params=["first", "last", "linear", "time_decay", "position"]
+)
 def attributed(request, untidy, untidy_events):
     """Return the untidy shop, with rings and refunds, by each way to attribute."""
     if request.param == "first":
@@ -311,7 +319,7 @@ small_shop = st.tuples(
         max_size=12,
     ),
     st.lists(st.tuples(person, person, st.integers(-10, 30)), min_size=1, max_size=12),
-    st.sampled_from(["first", "last", "linear", "time_decay"]),
+    st.sampled_from(["first", "last", "linear", "time_decay", "position"]),
 )
 
 
@@ -477,14 +485,14 @@ def test_a_long_chain_passes_the_money_up():
 def test_the_table_has_the_columns_of_the_schema(simulated_events, retail_events):
     for events in (simulated_events, retail_events):
         table = value_table(
-            events, None, rule="halving", horizon_days=365, discount_rate=0
+            events, None, Sharing("halving"), horizon_days=365, discount_rate=0
         )
         assert shops.has_columns(table, "customer_value")
 
 
 def test_two_calls_do_not_disturb_each_other(by_hand):
     first = value_table(
-        by_hand, None, rule="halving", horizon_days=365, discount_rate=0.0
+        by_hand, None, Sharing("halving"), horizon_days=365, discount_rate=0.0
     )
     before = first.to_pandas()
     values(by_hand, "shapley")
@@ -494,7 +502,19 @@ def test_two_calls_do_not_disturb_each_other(by_hand):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"rule": "geometric"}, "rule must be one of 'halving', 'shapley'"),
+        ({"rule": "equal"}, "rule must be one of 'halving', 'shapley', 'geometric'"),
+        ({"beta": 0.3}, "beta is a setting of rule 'geometric'; rule is 'halving'"),
+        ({"rule": "geometric", "beta": 2}, "beta must be between 0 and 1"),
+        ({"max_levels": -1}, "max_levels must be between 0"),
+        ({"max_levels": 1.5}, "max_levels must be a whole number"),
+        ({"window_days": 0}, "window_days must be between 1"),
+        ({"incrementality": 1.2}, "incrementality must be between 0 and 1"),
+        ({"margin": 0}, "margin must be between"),
+        ({"basis": "profit"}, "basis must be one of 'revenue', 'expected', 'lifetime'"),
+        (
+            {"basis": "expected", "window_days": 30},
+            "window_days is about orders that were made; basis is 'expected'",
+        ),
         ({"horizon_days": 0}, "horizon_days must be at least 1"),
         ({"discount_rate": -0.1}, "discount_rate must be at least 0"),
     ],
@@ -502,3 +522,172 @@ def test_two_calls_do_not_disturb_each_other(by_hand):
 def test_settings_are_checked(by_hand, setting, message):
     with pytest.raises(SettingError, match=message):
         sl.customer_value(by_hand, **setting)
+
+
+# Rules, levels, windows, bases -------------------------------------------------------
+
+
+def shared(events, **settings):
+    """Return everybody's value without a model, by id."""
+    margin = settings.pop("margin", 1.0)
+    table = value_table(
+        events, None, Sharing(**settings), margin=margin, horizon_days=365,
+        discount_rate=0.0,
+    ).to_pandas()  # fmt: skip
+    return table.set_index("person_id").sort_index()
+
+
+def test_geometric_by_hand(by_hand):
+    # A quarter goes on. dan 16: 12 stays, 4 reaches bob, of which 1 reaches ann.
+    table = shared(by_hand, rule="geometric", beta=0.25)
+    assert table.loc["dan", LEDGER].tolist() == [4, 0, 12]
+    assert table.loc["bob", LEDGER].tolist() == [10, 3, 33]
+    # ann: a quarter of bob 40, of cat -8, and 1 of dan.
+    assert table.loc["ann", LEDGER].tolist() == [0, 10 - 2 + 1, 89]
+
+
+def test_one_level_by_hand(by_hand):
+    # dan's half stays with bob: nothing of it reaches ann.
+    table = shared(by_hand, max_levels=1)
+    assert table.loc["bob", LEDGER].tolist() == [20, 8, 28]
+    assert table.loc["ann", LEDGER].tolist() == [0, 20 - 4, 96]
+    assert table["total_value"].sum() == pytest.approx(table["revenue"].sum())
+    nobody = shared(by_hand, max_levels=0)
+    assert (nobody["total_value"] == nobody["revenue"]).all()
+
+
+def test_incrementality_by_hand(by_hand):
+    # Half of the referred would have come anyway: a quarter of each order goes up.
+    half = shared(by_hand, incrementality=0.5)
+    quarter = shared(by_hand, rule="geometric", beta=0.25)
+    pd.testing.assert_frame_equal(half, quarter)
+    none = shared(by_hand, incrementality=0)
+    assert (none["total_value"] == none["revenue"]).all()
+
+
+def test_a_window_by_hand(by_hand):
+    # cat was referred on day 6, bought for 2 that day and sent back 10 on day 9: with
+    # two days only the 2 is shared, with three all of it.
+    assert shared(by_hand, window_days=2).loc["cat", LEDGER].tolist() == [1, 0, -9]
+    assert shared(by_hand, window_days=3).loc["cat", LEDGER].tolist() == [-4, 0, -4]
+    # eve came on day 3 and bought on day 9.
+    assert shared(by_hand, window_days=5).loc["staff", "social_value"] == 0
+    assert shared(by_hand, window_days=6).loc["staff", "social_value"] == 50
+    # A window that holds everything is no window.
+    pd.testing.assert_frame_equal(shared(by_hand, window_days=99), shared(by_hand))
+
+
+def test_a_margin_scales_all_but_revenue(by_hand):
+    whole, part = shared(by_hand), shared(by_hand, margin=0.25)
+    assert (part["revenue"] == whole["revenue"]).all()
+    for name in (*LEDGER, "direct_value", "network_value"):
+        assert part[name].to_numpy() == pytest.approx(whole[name].to_numpy() / 4)
+
+
+@pytest.fixture(scope="module")
+def simulated_model(simulated_events):
+    return sl.fit_lifetime(simulated_events, model="mbg_nbd")
+
+
+@pytest.mark.parametrize("basis", ["revenue", "expected", "lifetime"])
+@pytest.mark.parametrize("max_levels", [None, 1, 3])
+def test_every_basis_adds_up(simulated_events, simulated_model, basis, max_levels):
+    table = sl.customer_value(
+        simulated_events, model=simulated_model, basis=basis, margin=0.4,
+        max_levels=max_levels,
+    ).to_pandas()  # fmt: skip
+    revenue = 0.4 * table["revenue"].sum()
+    expected = simulated_model.total(365, margin=0.4).value
+    found = {"revenue": revenue, "expected": expected, "lifetime": revenue + expected}
+    assert table["total_value"].sum() == pytest.approx(found[basis], rel=1e-9)
+    assert table["social_value"].sum() == pytest.approx(
+        table["given_value"].sum(), rel=1e-9
+    )
+    assert (table["social_value"] > 0).sum() > 50
+    buyers = table[table["expected_value"].notna()]
+    assert buyers["lifetime_value"].sum() == pytest.approx(
+        0.4 * buyers["revenue"].sum() + expected, rel=1e-9
+    )
+
+
+def test_expected_value_cannot_be_shared_without_a_model(by_hand):
+    with pytest.raises(FitError, match="at least 10 buyers"):
+        sl.customer_value(by_hand, basis="expected")
+
+
+# Single orders -----------------------------------------------------------------------
+
+
+def test_parts_of_orders_by_hand(by_hand):
+    parts = sl.order_credits(by_hand, customer_ids=["dan", "fay"])
+    assert parts["customer_id"].tolist() == ["dan"] * 3 + ["fay"]
+    assert parts["person_id"].tolist() == ["dan", "bob", "ann", "fay"]
+    assert parts["level"].tolist() == [0, 1, 2, 0]
+    assert parts["order_value"].tolist() == [16, 16, 16, 7]
+    assert parts["credit_value"].tolist() == [8, 4, 4, 7]
+    assert parts["order_id"].isna().all()
+    even = sl.order_credits(by_hand, customer_ids=["dan"], rule="shapley")
+    assert even["credit_value"].tolist() == pytest.approx([16 / 3] * 3)
+    near = sl.order_credits(by_hand, customer_ids=["dan"], max_levels=1)
+    assert near["person_id"].tolist() == ["dan", "bob"]
+    assert near["credit_value"].tolist() == [8, 8]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"rule": "shapley"}, {"rule": "geometric", "beta": 0.2},
+        {"max_levels": 1}, {"rule": "shapley", "max_levels": 2}, {"window_days": 20},
+        {"incrementality": 0.5},
+    ],
+)  # fmt: skip
+def test_parts_of_all_orders_are_the_ledger(attributed, settings):
+    customers = sl.people(attributed).to_pandas()
+    buyers = customers[customers["revenue"].notna() & (customers["revenue"] != 0)]
+    parts = sl.order_credits(
+        attributed, customer_ids=buyers["person_id"].tolist(), **settings
+    )
+    table = shared(attributed, **settings)
+    whole = parts.groupby("person_id")["credit_value"].sum()
+    np.testing.assert_allclose(
+        whole, table["total_value"].reindex(whole.index), atol=1e-6
+    )
+    social = parts[parts["level"] > 0].groupby("person_id")["credit_value"].sum()
+    np.testing.assert_allclose(
+        social, table["social_value"].reindex(social.index), atol=1e-6
+    )
+
+
+def test_orders_are_found_by_their_id():
+    table = orders(("ann", 0, 80), ("bob", 5, 40), ("bob", 7, 10)).assign(
+        order_id=["A1", "B1", "B2"]
+    )
+    events = sl.read_events(table, referrals(("ann", "bob", 4)))
+    parts = sl.order_credits(events, ["B2"])
+    assert parts["order_id"].tolist() == ["B2", "B2"]
+    assert parts["credit_value"].tolist() == [5, 5]
+    with pytest.raises(SettingError, match=r"1 of 2 order_ids have no orders.*'C9'"):
+        sl.order_credits(events, ["B2", "C9"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "give order_ids or customer_ids, one of them"),
+        ({"order_ids": ["a"], "customer_ids": ["b"]}, "one of them"),
+        ({"customer_ids": "ann"}, "customer_ids must be a list of ids; got 'ann'"),
+        ({"customer_ids": []}, r"customer_ids must be a list of ids; got \[\]"),
+        ({"order_ids": ["a"]}, "orders have no order_id here"),
+        ({"customer_ids": ["nobody"]}, "1 of 1 customer_ids have no orders of known"),
+        ({"customer_ids": ["ann"], "rule": "equal"}, "rule must be one of"),
+    ],
+)
+def test_what_is_asked_of_orders_is_checked(by_hand, asked, message):
+    with pytest.raises(SettingError, match=message):
+        sl.order_credits(by_hand, **asked)
+
+
+def test_orders_cannot_be_shared_without_referrals():
+    events = sl.read_events(orders(("ann", 0, 80)))
+    with pytest.raises(MissingTableError, match="order_credits needs a table of"):
+        sl.order_credits(events, customer_ids=["ann"])

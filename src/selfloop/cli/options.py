@@ -15,6 +15,7 @@ from selfloop.cli.manner import Manner, PageLang
 from selfloop.cli.mapping import column_map
 from selfloop.core.schema import INPUT_ROLES
 from selfloop.core.settings import (
+    DEFAULT_CODE_CHANNELS,
     DEFAULT_PAID_CHANNELS,
     Attribution,
     OnBadRows,
@@ -191,6 +192,11 @@ INPUTS = together(
         "ads, cpc, 信息流.",
     ),
     click.option(
+        "--code-channel", multiple=True, type=Listed("name", ","), metavar="NAME",
+        help="Channel of referrals that is a code used at the order, which beats "
+        "clicks; repeatable. By default names such as code, coupon, 邀请码.",
+    ),
+    click.option(
         "--date-format", metavar="FORMAT",
         help="Format of dates in text, such as %d/%m/%Y.",
     ),
@@ -334,6 +340,7 @@ def _inputs(rest: dict[str, Any]) -> Inputs:
         "purchase": rest.pop("purchase"),
         "zero_orders": rest.pop("zero_orders"),
         "paid_channels": rest.pop("paid_channel") or DEFAULT_PAID_CHANNELS,
+        "code_channels": rest.pop("code_channel") or DEFAULT_CODE_CHANNELS,
         "date_format": rest.pop("date_format"),
     }
     memory_limit = rest.pop("memory_limit")

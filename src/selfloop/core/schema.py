@@ -316,6 +316,16 @@ CUSTOMER_VALUE = (
     Column("total_value", "money", "revenue - given_value + social_value (additive)"),
 )
 
+ORDER_CREDITS = (
+    Column("order_id", "text", "id as given; missing where orders have none"),
+    Column("customer_id", "text", "who bought"),
+    Column("ordered_at", "time", "first row of the order, local time"),
+    Column("order_value", "money", "net value of the order"),
+    Column("person_id", "text", "who gets the part"),
+    Column("level", "int", "links up from the buyer; 0 for the buyer"),
+    Column("credit_value", "money", "the part; those of an order sum to its value"),
+)
+
 LOOP_MONTHS = (
     Column("month", "month", "calendar month, local time"),
     Column("n_orders", "int", "purchases of known customers"),
@@ -379,6 +389,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "trees": TREES,
     "network_people": NETWORK_PEOPLE,
     "customer_value": CUSTOMER_VALUE,
+    "order_credits": ORDER_CREDITS,
     "loop_months": LOOP_MONTHS,
     "reproduction": REPRODUCTION,
     "reproduction_curve": REPRODUCTION_CURVE,

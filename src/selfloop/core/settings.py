@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from selfloop.core.errors import SettingError
 
-Attribution = Literal["first", "last", "linear", "time_decay"]
+Attribution = Literal["first", "last", "linear", "time_decay", "position"]
 Purchase = Literal["day", "order"]
 ZeroOrders = Literal["ignore", "count"]
 OnBadRows = Literal["raise", "quarantine"]
-LedgerRule = Literal["halving", "shapley"]
+LedgerRule = Literal["halving", "shapley", "geometric"]
+Basis = Literal["revenue", "expected", "lifetime"]
 
 Progress = Callable[[str], None]
 """Called with a short text at the start of each step."""
@@ -25,6 +26,12 @@ WINDOWS_DAYS = (30, 90, 180, 365)
 CONFIDENCE = 0.95
 """Confidence level of every interval."""
 
+MAX_LEVELS = 10_000
+"""Most levels that the limit of a ledger may name."""
+
+MAX_WINDOW_DAYS = 36_525
+"""Longest window of a ledger, a hundred years."""
+
 MIN_AT_RISK = 30
 """Fewer people than this behind a rate: the rate is missing, with the reason."""
 
@@ -33,6 +40,14 @@ DEFAULT_PAID_CHANNELS = (
     "display", "affiliate", "广告", "付费", "投放", "信息流", "竞价", "直通车",
 )  # fmt: skip
 """Channel names taken as bought traffic when `paid_channels` is not given."""
+
+
+DEFAULT_CODE_CHANNELS = (
+    "code", "referral_code", "invite_code", "promo_code", "discount_code", "coupon",
+    "推荐码", "邀请码", "优惠码", "折扣码", "优惠券", "口令",
+)  # fmt: skip
+"""Channels of referrals taken as a code used at the order, when `code_channels` is not
+given."""
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -106,8 +121,9 @@ class Rules:
         One purchase per customer-day with net amount > 0, or one per such order.
     zero_orders : {"ignore", "count"}
         Whether an order of amount zero is a purchase.
-    attribution : {"first", "last", "linear", "time_decay"}
-        Which referrer counts when there are several.
+    attribution : {"first", "last", "linear", "time_decay", "position"}
+        Which referrer counts when there are several: one, or all by weight. With
+        ``position`` the first and the last get 40 % each, the others share 20 %.
     attribution_window_days : int
         A referral counts for the source of a customer when it precedes the first
         order by at most this many days; at least 1.
@@ -115,6 +131,9 @@ class Rules:
         Half-life of the weights of ``time_decay``, in days; above 0.
     paid_channels : tuple of str
         Channels whose traffic is bought; compared without case.
+    code_channels : tuple of str
+        Channels of referrals that stand for a code used at the order, which beats
+        clicks and invitations: where a customer has any, only these count.
 
     Raises
     ------
@@ -134,6 +153,7 @@ class Rules:
     attribution_window_days: int = 90
     half_life_days: float = 7.0
     paid_channels: tuple[str, ...] = DEFAULT_PAID_CHANNELS
+    code_channels: tuple[str, ...] = DEFAULT_CODE_CHANNELS
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -147,13 +167,69 @@ class Rules:
         check_choice("attribution", self.attribution, get_args(Attribution))
         check_number("attribution_window_days", self.attribution_window_days, low=1)
         check_number("half_life_days", self.half_life_days, low=1e-6)
-        if isinstance(self.paid_channels, str):
-            raise SettingError(
-                "paid_channels must be a list of names, such as "
-                f"[{self.paid_channels!r}]; got the text {self.paid_channels!r}"
-            )
+        for name in ("paid_channels", "code_channels"):
+            channels = getattr(self, name)
+            if isinstance(channels, str):
+                raise SettingError(
+                    f"{name} must be a list of names, such as [{channels!r}]; got the "
+                    f"text {channels!r}"
+                )
 
     @property
     def zone(self) -> ZoneInfo:
         """The zone as an object of the standard library."""
         return ZoneInfo(self.timezone)
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How the value of an order is shared with those who brought the buyer.
+
+    Parameters
+    ----------
+    rule : {"halving", "shapley", "geometric"}
+        ``halving``: at each link both sides keep one half. ``shapley``: an order is
+        split equally over the buyer and everybody above. ``geometric``: `beta` of
+        what reaches a person goes on.
+    beta : float
+        Share of ``geometric`` that goes on, 0 to 1.
+    max_levels : int or None
+        Levels above the buyer that get a part, at least 0; the highest of them
+        keeps the rest. None is all levels.
+    window_days : int or None
+        Only orders on days up to so many after that of the referral are shared, at
+        least 1; None is all orders.
+    incrementality : float
+        Share of referred people who would not have come anyway, 0 to 1; of every
+        order that part only is shared.
+
+    Raises
+    ------
+    SettingError
+        When a value is outside its range.
+
+    Examples
+    --------
+    >>> Sharing("shapley", max_levels=2).max_levels
+    2
+    """
+
+    rule: LedgerRule = "halving"
+    beta: float = 0.5
+    max_levels: int | None = None
+    window_days: int | None = None
+    incrementality: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        check_choice("rule", self.rule, get_args(LedgerRule))
+        check_number("beta", self.beta, low=0, high=1)
+        if self.beta != 0.5 and self.rule != "geometric":
+            raise SettingError(
+                f"beta is a setting of rule 'geometric'; rule is {self.rule!r}"
+            )
+        if self.max_levels is not None:
+            check_whole("max_levels", self.max_levels, low=0, high=MAX_LEVELS)
+        if self.window_days is not None:
+            check_whole("window_days", self.window_days, low=1, high=MAX_WINDOW_DAYS)
+        check_number("incrementality", self.incrementality, low=0, high=1)

@@ -15,6 +15,7 @@ from selfloop.core.errors import (
     SettingError,
 )
 from selfloop.core.settings import (
+    DEFAULT_CODE_CHANNELS,
     DEFAULT_PAID_CHANNELS,
     Attribution,
     OnBadRows,
@@ -190,6 +191,7 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
     purchase: Purchase = "day",
     zero_orders: ZeroOrders = "ignore",
     paid_channels: Sequence[str] = DEFAULT_PAID_CHANNELS,
+    code_channels: Sequence[str] = DEFAULT_CODE_CHANNELS,
     date_format: str | Mapping[str, str] | None = None,
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     progress: Progress | None = None,
@@ -218,7 +220,7 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         referral or visit. Later rows are set aside.
     on_bad_rows : {"raise", "quarantine"}
         Raise one error that lists every unreadable row, or go on without them.
-    attribution : {"first", "last", "linear", "time_decay"}
+    attribution : {"first", "last", "linear", "time_decay", "position"}
         Which referrer counts when there are several.
     attribution_window_days : int
         A referral older than this at the first order does not explain it.
@@ -230,6 +232,9 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         Whether orders of amount zero are purchases.
     paid_channels : sequence of str
         Names of channels whose traffic is bought.
+    code_channels : sequence of str
+        Channels of referrals that stand for a code used at the order; where a
+        customer has any, only these count.
     date_format : str or dict of str, optional
         Format of dates in text when they have one that is not recognised, such as
         ``"%d/%m/%Y"``; or one for some tables, ``{"orders": "%d/%m/%Y"}``.
@@ -274,6 +279,7 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         attribution_window_days=attribution_window_days,
         half_life_days=half_life_days,
         paid_channels=_names(paid_channels),
+        code_channels=_names(code_channels),
     )
     given = {"orders": orders, "referrals": referrals, "visits": visits, "spend": spend}
     # Orders are needed: None there is an error that names it.

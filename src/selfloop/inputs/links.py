@@ -15,6 +15,12 @@ from selfloop.inputs.engine import Engine, person_key
 from selfloop.kernels.forest import break_rings, generations
 from selfloop.kernels.network import break_cycles
 
+SHARED = ("linear", "time_decay", "position")
+"""Rules under which all referrers of a person count, by weight."""
+
+ENDS_WEIGHT = 0.4
+"""Weight of the first and of the last referrer by ``position``."""
+
 
 @dataclass(frozen=True)
 class Links:
@@ -75,9 +81,9 @@ def resolve(
     -----
     In this order: a pair that occurs twice counts at its earliest row; a referral on
     a day after the first purchase finds somebody who was already a customer; one
-    more than the window before it does not explain the purchase; of several
-    referrers the first or last counts, or all by weight; a ring loses its latest
-    link.
+    more than the window before it does not explain the purchase; a code used at the
+    order beats what is no code; of several referrers the first or last counts, or all
+    by weight; a ring loses its latest link.
     """
     pairs = engine.keep(_coded(referrals, stats, rules), "pairs")
     rows = pairs.group_by("code").aggregate(n=pairs.count(), n_rows=pairs.n_rows.sum())
@@ -121,8 +127,11 @@ def resolve(
 
 def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
     """Express one row per pair with its code."""
+    referrals = referrals.mutate(is_code=_is_code(referrals, rules))
     pairs = referrals.group_by("referrer_id", "referee_id").aggregate(
-        at=referrals.referred_at.min(), n_rows=referrals.count()
+        at=referrals.referred_at.min(),
+        n_rows=referrals.count(),
+        is_code=referrals.is_code.max(),
     )
     pairs = pairs.mutate(
         referrer_no=person_key(pairs.referrer_id),
@@ -136,8 +145,8 @@ def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
         (lead > rules.attribution_window_days, "SL206"),
         else_="",
     )
-    pairs = pairs.mutate(code=code)
-    if rules.attribution in ("linear", "time_decay"):
+    pairs = _codes_first(pairs.mutate(code=code))
+    if rules.attribution in SHARED:
         return pairs
     order = pairs.at if rules.attribution == "first" else pairs.at.desc()
     place = ibis.row_number().over(
@@ -146,6 +155,22 @@ def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
     pairs = pairs.mutate(place=place)
     later = (pairs.code == "") & (pairs.place > 0)
     return pairs.mutate(code=ibis.ifelse(later, "SL205", pairs.code)).drop("place")
+
+
+def _is_code(referrals: ir.Table, rules: Rules) -> ir.IntegerValue:
+    """Return 1 for rows that stand for a code used at the order, else 0."""
+    codes = [name.casefold() for name in rules.code_channels]
+    if "channel" not in referrals.columns or not codes:
+        return ibis.literal(0, "int8")
+    return ibis.ifelse(referrals.channel.lower().isin(codes), 1, 0)
+
+
+def _codes_first(pairs: ir.Table) -> ir.Table:
+    """Set aside what is no code where the same person used one."""
+    rank = ibis.ifelse(pairs.code == "", pairs.is_code, 0)
+    best = rank.max().over(ibis.window(group_by=pairs.referee_no))
+    beaten = (pairs.code == "") & (pairs.is_code < best)
+    return pairs.mutate(code=ibis.ifelse(beaten, "SL205", pairs.code))
 
 
 def _examples(pairs: ir.Table, chosen: ir.BooleanValue) -> tuple[str, ...]:
@@ -164,7 +189,7 @@ def _acyclic(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.bool_]:
         return np.ones(0, dtype=np.bool_)
     referrer, referee, n_people = _positions(edges)
     time = edges["at"].to_numpy("datetime64[us]").astype(np.int64)
-    if rules.attribution in ("linear", "time_decay"):
+    if rules.attribution in SHARED:
         kept: npt.NDArray[np.bool_] = break_cycles(referrer, referee, time=time)
         return kept
     parent = np.full(n_people, -1, dtype=np.int32)
@@ -190,13 +215,24 @@ def _positions(
 
 def _weights(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.float64]:
     """Share a referee between referrers; the weights of each referee sum to 1."""
-    if rules.attribution != "time_decay":
+    if rules.attribution == "position":
+        raw = _position_weights(edges)
+    elif rules.attribution != "time_decay":
         raw = np.ones(len(edges))
     else:
         age = edges.groupby("referee_no")["at"].transform("max") - edges["at"]
         raw = 0.5 ** (age.dt.total_seconds().to_numpy() / 86_400 / rules.half_life_days)
     total = pd.Series(raw).groupby(edges["referee_no"].to_numpy()).transform("sum")
     return np.asarray(raw / total.to_numpy(), dtype=np.float64)
+
+
+def _position_weights(edges: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Give 40 % to the first and the last referrer and 20 % to all between."""
+    by_referee = edges.groupby("referee_no", sort=False)["at"]
+    n = by_referee.transform("size").to_numpy()
+    place = by_referee.cumcount().to_numpy()  # sorted by time within a referee
+    is_end = (place == 0) | (place == n - 1)
+    return np.where(is_end, ENDS_WEIGHT, (1 - 2 * ENDS_WEIGHT) / np.maximum(n - 2, 1))
 
 
 def _forest(edges: pd.DataFrame) -> pa.Table:

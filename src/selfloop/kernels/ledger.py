@@ -5,20 +5,21 @@ referrer, until a root keeps what is left. Nothing is counted twice: the totals 
 all people sum to the spending of all people.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from selfloop.core.errors import SettingError
+from selfloop.core.settings import check_choice, check_number
 from selfloop.kernels.forest import subtree_sum
 from selfloop.kernels.network import collect, topological_order
 
 IntArray = npt.NDArray[np.integer[Any]]
 FloatArray = npt.NDArray[np.float64]
 
-Rule = Literal["halving", "shapley"]
+Rule = Literal["halving", "shapley", "geometric"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Ledger:
     Parameters
     ----------
     flow : ndarray of float64
-        F, all that reaches the person: own spending and what comes up from others.
+        All that reaches the person: own spending and what comes up from others.
     social_value : ndarray of float64
         Credit kept from the spending of others.
     given_value : ndarray of float64
@@ -43,7 +44,14 @@ class Ledger:
     total_value: FloatArray
 
 
-def passed_up(generation: npt.ArrayLike, *, rule: Rule = "halving") -> FloatArray:
+def passed_up(
+    generation: npt.ArrayLike,
+    *,
+    rule: Rule = "halving",
+    beta: float = 0.5,
+    incrementality: float = 1.0,
+    levels_left: int | None = None,
+) -> FloatArray:
     """Return the share of what reaches everybody that goes on to their referrers.
 
     Parameters
@@ -52,10 +60,17 @@ def passed_up(generation: npt.ArrayLike, *, rule: Rule = "halving") -> FloatArra
         Links to the root, 0 for people nobody referred (see
         `selfloop.kernels.forest.generations` and, for several referrers,
         `selfloop.kernels.network.mean_generation`).
-    rule : {"halving", "shapley"}, optional
+    rule : {"halving", "shapley", "geometric"}, optional
         ``halving``: one half, so that at each link both sides share equally.
         ``shapley``: d / (d + 1) in generation d, so that an order is split equally
-        over the buyer and everybody above.
+        over the buyer and everybody above. ``geometric``: `beta`.
+    beta : float, optional
+        Share of ``geometric``, 0 to 1.
+    incrementality : float, optional
+        Share of referred people who would not have come anyway, 0 to 1; the share
+        passed up is multiplied by it.
+    levels_left : int, optional
+        How many levels further up may still get a part, at least 0; all by default.
 
     Returns
     -------
@@ -65,7 +80,7 @@ def passed_up(generation: npt.ArrayLike, *, rule: Rule = "halving") -> FloatArra
     Raises
     ------
     SettingError
-        When the rule is unknown.
+        When the rule is unknown or a number is outside its range.
 
     Notes
     -----
@@ -78,14 +93,20 @@ def passed_up(generation: npt.ArrayLike, *, rule: Rule = "halving") -> FloatArra
     --------
     >>> passed_up([0, 1, 2]), passed_up([0, 1, 3], rule="shapley")
     (array([0. , 0.5, 0.5]), array([0.  , 0.5 , 0.75]))
+    >>> passed_up([0, 1, 3], rule="shapley", levels_left=1)
+    array([0. , 0.5, 0.5])
     """
-    depth = np.asarray(generation, dtype=np.float64)
-    if rule == "halving":
-        return np.where(depth > 0, 0.5, 0.0)
+    check_choice("rule", rule, get_args(Rule))
+    check_number("beta", beta, low=0, high=1)
+    check_number("incrementality", incrementality, low=0, high=1)
+    left = np.asarray(generation, dtype=np.float64)
+    if levels_left is not None:
+        check_number("levels_left", levels_left, low=0)
+        left = np.minimum(left, levels_left)
     if rule == "shapley":
-        share: FloatArray = depth / (depth + 1.0)
-        return share
-    raise SettingError(f"rule must be 'halving' or 'shapley', got {rule!r}")
+        return np.asarray(incrementality * (left / (left + 1.0)))
+    share = beta if rule == "geometric" else 0.5
+    return np.where(left > 0, incrementality * share, 0.0)
 
 
 def ledger(
@@ -95,6 +116,7 @@ def ledger(
     weight: FloatArray,
     own_value: FloatArray,
     tau: FloatArray,
+    link_value: FloatArray | None = None,
     order: IntArray | None = None,
 ) -> Ledger:
     """Credit the spending of everybody to those who made it happen.
@@ -109,6 +131,9 @@ def ledger(
         Value of everybody's own orders; negative where refunds exceed them.
     tau : ndarray of float, shape (n_people,)
         Share passed up, in [0, 1]; 0 for people nobody referred (see `passed_up`).
+    link_value : ndarray of float, shape (n_links,), optional
+        The part of the referee's own value that the link may carry, such as that of
+        the orders soon after the referral; all of it by default.
     order : ndarray of int, shape (n_people,), optional
         Referrers before referees, if already known; else it is found here.
 
@@ -126,16 +151,19 @@ def ledger(
 
     Notes
     -----
-    With r own value, w weights and u the referees of v::
+    With r own value, w weights, e the part of it that a link may carry, and u the
+    referees of v::
 
-        F_v      = r_v + sum_u w_vu tau_u F_u
-        social_v = (1 - tau_v) sum_u w_vu tau_u F_u
-        given_v  = tau_v r_v
-        total_v  = r_v - given_v + social_v = (1 - tau_v) F_v
+        I_v      = sum_u w_vu tau_u (e_vu + I_u)
+        social_v = (1 - tau_v) I_v
+        given_v  = tau_v sum_p w_pv e_pv
+        total_v  = r_v - given_v + social_v
 
-    Everybody with referrers hands tau F to them in full, so sum F = sum r +
-    sum tau F; hence sum of total = sum of r, and sum of social = sum of given. F is
-    found in one sparse triangular solve, O(people + links) at any depth.
+    When links carry everything, e = r, F = r + I is all that reaches a person, and
+    total = (1 - tau) F. Everybody with referrers hands tau (e + I) to them in full,
+    so sum of I = sum of given + sum of tau I; hence sum of social = sum of given, and
+    sum of total = sum of r. I is found in one sparse triangular solve, O(people +
+    links) at any depth.
 
     References
     ----------
@@ -160,20 +188,112 @@ def ledger(
     n_people = own_value.size
     if order is None:
         order = topological_order(referrer, referee, n_people=n_people)
+    carried = _carried(referee, own_value, link_value)
     _check_ledger(referrer, referee, weight=weight, own_value=own_value, tau=tau)
     own = own_value.astype(np.float64)
     share = weight * tau[referee]
-    flow = collect(referrer, referee, share=share, own_value=own, order=order)
-    # Summed anew: F - r would lose digits where the own value is much larger.
-    inflow = np.bincount(referrer, share * flow[referee], n_people)
+    direct = np.bincount(referrer, share * carried, n_people).astype(np.float64)
+    inflow = collect(referrer, referee, share=share, own_value=direct, order=order)
+    given = np.bincount(referee, share * carried, n_people).astype(np.float64)
     social = (1.0 - tau) * inflow
-    given = tau * own
+    return Ledger(
+        flow=own + inflow,
+        social_value=social,
+        given_value=given,
+        total_value=own - given + social,
+    )
+
+
+def ledger_by_level(
+    referrer: IntArray,
+    referee: IntArray,
+    *,
+    weight: FloatArray,
+    own_value: FloatArray,
+    tau: Sequence[FloatArray],
+    link_value: FloatArray | None = None,
+) -> Ledger:
+    """Credit spending to those who made it happen, up to some levels above.
+
+    Parameters
+    ----------
+    referrer, referee, weight, own_value, link_value
+        As in `ledger`.
+    tau : sequence of ndarray of float, shape (n_people,)
+        Share that everybody passes up of their own spending, of what came up from one
+        level below, from two below, and so on. What comes from as many levels below as
+        there are shares stays: the highest within reach keeps the rest.
+
+    Returns
+    -------
+    Ledger
+
+    Raises
+    ------
+    ValueError
+        As `ledger` does, rings aside: they end here by themselves.
+
+    Notes
+    -----
+    With I0 = e and j = 1, 2, ... levels::
+
+        Ij_v     = sum_u w_vu tau(j-1)_u I(j-1)_u
+        social_v = sum_j (1 - tauj_v) Ij_v
+
+    and tau = 0 after the last level. One pass over the links per level.
+
+    Examples
+    --------
+    As in `ledger`, but only the direct referrer counts.
+
+    >>> book = ledger_by_level(
+    ...     np.array([0, 1]),
+    ...     np.array([1, 2]),
+    ...     weight=np.array([1.0, 1.0]),
+    ...     own_value=np.array([0.0, 0.0, 100.0]),
+    ...     tau=[passed_up([0, 1, 2], levels_left=1)],
+    ... )
+    >>> book.social_value, book.total_value
+    (array([ 0., 50.,  0.]), array([ 0., 50., 50.]))
+    """
+    n_people = own_value.size
+    own = own_value.astype(np.float64)
+    passing = _carried(referee, own_value, link_value)  # by each link
+    given = np.zeros(n_people)
+    social, inflow, flow = np.zeros(n_people), np.zeros(n_people), own.copy()
+    for level, share in enumerate(tau):
+        _check_ledger(referrer, referee, weight=weight, own_value=own_value, tau=share)
+        passing = weight * share[referee] * passing
+        kept = np.zeros(n_people)
+        if level == 0:
+            given = np.bincount(referee, passing, n_people).astype(np.float64)
+        else:
+            kept = (1.0 - share) * inflow
+        social += kept
+        inflow = np.bincount(referrer, passing, n_people).astype(np.float64)
+        flow += inflow
+        passing = inflow[referee]
+    social += inflow
     return Ledger(
         flow=flow,
         social_value=social,
         given_value=given,
         total_value=own - given + social,
     )
+
+
+def _carried(
+    referee: IntArray, own_value: FloatArray, link_value: FloatArray | None
+) -> FloatArray:
+    """Return what each link may carry of the own value of its referee."""
+    if link_value is None:
+        return own_value[referee].astype(np.float64)
+    if link_value.size != referee.size or not np.isfinite(link_value).all():
+        raise ValueError(
+            f"{referee.size} links need as many finite link values; "
+            f"got {int(np.isfinite(link_value).sum())}"
+        )
+    return link_value.astype(np.float64)
 
 
 def direct_value(

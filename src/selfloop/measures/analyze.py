@@ -8,7 +8,7 @@ import pandas as pd
 
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import FitError
-from selfloop.core.settings import LedgerRule, Progress, check_choice
+from selfloop.core.settings import LedgerRule, Progress, Sharing, check_choice
 from selfloop.inputs.events import Events
 from selfloop.measures.cohorts import Cohorts, cohorts
 from selfloop.measures.funnel import Funnel, funnel
@@ -115,7 +115,7 @@ def analyze(
         Horizon of expected values, in days; at least 1.
     discount_rate : float
         Annual rate at which expected value is discounted, 0 or more.
-    rule : {"halving", "shapley"}
+    rule : {"halving", "shapley", "geometric"}
         How the value of an order is shared with those who brought the buyer.
     model : str
         Model of purchases, as in `fit_lifetime`.
@@ -141,7 +141,8 @@ def analyze(
     ['conversion']
     """
     Events.check(events)
-    check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
+    sharing = Sharing(rule)
+    check_settings(sharing, horizon_days=horizon_days, discount_rate=discount_rate)
     check_choice("model", model, get_args(Model))
     say = progress or (lambda _: None)
     unavailable: dict[str, str] = {}
@@ -167,7 +168,7 @@ def analyze(
     values = value_table(
         events,
         fitted,
-        rule=rule,
+        sharing,
         horizon_days=horizon_days,
         discount_rate=discount_rate,
     )

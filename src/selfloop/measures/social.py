@@ -10,14 +10,20 @@ import pyarrow as pa
 
 from selfloop.core import schema
 from selfloop.core.errors import FitError, FitWarning, SettingError
-from selfloop.core.settings import LedgerRule, check_choice, check_number
+from selfloop.core.settings import (
+    Basis,
+    LedgerRule,
+    Sharing,
+    check_choice,
+    check_number,
+)
 from selfloop.inputs.events import Events
 from selfloop.kernels.forest import descendants
-from selfloop.kernels.ledger import direct_value, ledger, network_value, passed_up
-from selfloop.kernels.network import mean_generation, topological_order
+from selfloop.kernels.ledger import direct_value, network_value
+from selfloop.kernels.rows import FloatArray
+from selfloop.measures.credit import LinkedForest, ledger_of, linked_forest
 from selfloop.measures.lifetime.fit import fit_lifetime
 from selfloop.measures.lifetime.result import LifetimeModel
-from selfloop.measures.referral import Forest, forest_of
 
 _SOCIAL = ("reach", "direct_value", "network_value", "given_value", "social_value")
 _EXPECTED = ("p_alive", "expected_purchases", "expected_value")
@@ -27,6 +33,12 @@ def customer_value(
     events: Events,
     *,
     rule: LedgerRule = "halving",
+    beta: float = 0.5,
+    max_levels: int | None = None,
+    window_days: int | None = None,
+    incrementality: float = 1.0,
+    basis: Basis = "revenue",
+    margin: float = 1.0,
     horizon_days: float = 365,
     discount_rate: float = 0.0,
     model: LifetimeModel | None = None,
@@ -37,8 +49,23 @@ def customer_value(
     ----------
     events : Events
         Result of `read_events`.
-    rule : {"halving", "shapley"}
+    rule : {"halving", "shapley", "geometric"}
         How the value of an order is shared with those who brought the buyer.
+    beta : float
+        Share that goes on at each link with ``geometric``, 0 to 1.
+    max_levels : int, optional
+        Levels above the buyer that get a part, at least 0; the highest of them keeps
+        the rest. All levels by default; payouts often take 1 or 2.
+    window_days : int, optional
+        Only orders on days up to so many after that of the referral are shared, at
+        least 1. All orders by default.
+    incrementality : float
+        Share of referred people who would not have come anyway, 0 to 1.
+    basis : {"revenue", "expected", "lifetime"}
+        What is shared: net revenue to date, expected value, or their sum.
+    margin : float
+        Share of revenue that is kept after the cost of what was sold, above 0 to 1. It
+        multiplies every value but `revenue`.
     horizon_days : float
         Horizon of the expected value, in days; at least 1.
     discount_rate : float
@@ -58,21 +85,25 @@ def customer_value(
     ------
     SettingError
         A setting is outside its range, or the model was fitted to other events.
+    FitError
+        Expected value is to be shared and there is no model of it.
 
     Notes
     -----
-    With r_v the value of v's own orders, w_vu the weight of referrer v for u and
-    tau_u the share that u passes up (0 for people nobody brought)::
+    With r_v the value of v's own orders, e_vu the part of it that the link from v to
+    u carries (all of it, or the orders in the window), w_vu the weight of referrer v
+    for u and tau_u the share that u passes up (0 for people nobody brought)::
 
-        F_v      = r_v + sum_u w_vu tau_u F_u
-        social_v = (1 - tau_v) sum_u w_vu tau_u F_u
-        given_v  = tau_v r_v
+        I_v      = sum_u w_vu tau_u (e_vu + I_u)
+        social_v = (1 - tau_v) I_v
+        given_v  = tau_v sum_p w_pv e_pv
         total_v  = r_v - given_v + social_v
 
     ``halving`` takes tau = 1/2; ``shapley`` takes d / (d + 1) in generation d, which
     splits every order equally over the buyer and everybody above, the Shapley value
-    of the game "an order happens only if its whole chain is there". The totals sum to
-    revenue. Reach, direct and network value count the same money several times and
+    of the game "an order happens only if its whole chain is there"; ``geometric``
+    takes beta. All are multiplied by `incrementality`. The totals sum to the value of
+    all orders. Reach, direct and network value count the same money several times and
     must not be added up.
 
     Examples
@@ -85,45 +116,65 @@ def customer_value(
     True
     """
     Events.check(events)
-    check_settings(rule, horizon_days=horizon_days, discount_rate=discount_rate)
+    sharing = Sharing(rule, beta, max_levels, window_days, incrementality)
+    check_settings(
+        sharing, basis=basis, margin=margin, horizon_days=horizon_days,
+        discount_rate=discount_rate,
+    )  # fmt: skip
     if model is not None and (
         model.population is None or model.population.events is not events
     ):
         raise SettingError("model must be one of fit_lifetime(events) of these events")
     return value_table(
         events,
-        _fitted(events) if model is None else model,
-        rule=rule,
+        _fitted(events, basis) if model is None else model,
+        sharing,
+        basis=basis,
+        margin=margin,
         horizon_days=horizon_days,
         discount_rate=discount_rate,
     )
 
 
 def check_settings(
-    rule: LedgerRule, *, horizon_days: float, discount_rate: float
+    sharing: Sharing,
+    *,
+    basis: Basis = "revenue",
+    margin: float = 1.0,
+    horizon_days: float,
+    discount_rate: float,
 ) -> None:
     """Raise unless the settings of a value are inside their ranges.
 
     Parameters
     ----------
-    rule, horizon_days, discount_rate
+    sharing : Sharing
+        The rule.
+    basis, margin, horizon_days, discount_rate
         As in `customer_value`.
 
     Raises
     ------
     SettingError
-        A setting is outside its range.
+        A setting is outside its range, or two do not go together.
     """
-    check_choice("rule", rule, get_args(LedgerRule))
+    check_choice("basis", basis, get_args(Basis))
+    check_number("margin", margin, low=1e-9, high=1)
     check_number("horizon_days", horizon_days, low=1)
     check_number("discount_rate", discount_rate, low=0)
+    if sharing.window_days is not None and basis != "revenue":
+        raise SettingError(
+            f"window_days is about orders that were made; basis is {basis!r}"
+        )
 
 
 def value_table(
     events: Events,
     model: LifetimeModel | None,
+    sharing: Sharing,
     *,
-    rule: LedgerRule,
+    basis: Basis = "revenue",
+    margin: float = 1.0,
     horizon_days: float,
     discount_rate: float,
 ) -> ir.Table:
@@ -131,10 +182,12 @@ def value_table(
 
     Parameters
     ----------
-    events, rule, horizon_days, discount_rate
+    events, basis, margin, horizon_days, discount_rate
         As in `customer_value`.
     model : LifetimeModel or None
         None leaves the expected columns missing.
+    sharing : Sharing
+        The rule.
 
     Returns
     -------
@@ -146,20 +199,24 @@ def value_table(
         core = core.mutate(**{name: ibis.null("float64") for name in _EXPECTED})
     else:
         core = model.attach(core, horizon_days, discount_rate=discount_rate)
-    rows = _with_social(_with_referrals(core, events), events, rule)
+        core = core.mutate(expected_value=core.expected_value * margin)
+    rows = _with_referrals(core, events)
+    rows = _with_social(rows, events, sharing, basis, margin)
     rows = rows.mutate(
-        lifetime_value=rows.revenue + rows.expected_value,
-        total_value=rows.revenue - rows.given_value + rows.social_value,
+        lifetime_value=rows.revenue * margin + rows.expected_value,
+        total_value=_basis(rows, basis, margin) - rows.given_value + rows.social_value,
     )
     table = rows.select(*schema.names("customer_value"))
     return events.engine.keep(table, "customer_value")
 
 
-def _fitted(events: Events) -> LifetimeModel | None:
+def _fitted(events: Events, basis: Basis) -> LifetimeModel | None:
     """Fit a model, or warn that the data do not allow it."""
     try:
         return fit_lifetime(events)
     except FitError as error:
+        if basis != "revenue":
+            raise
         warnings.warn(f"no expected values: {error}", FitWarning, stacklevel=3)
         return None
 
@@ -190,53 +247,65 @@ def _with_referrals(core: ir.Table, events: Events) -> ir.Table:
     )
 
 
-def _with_social(rows: ir.Table, events: Events, rule: LedgerRule) -> ir.Table:
+def _with_social(
+    rows: ir.Table, events: Events, sharing: Sharing, basis: Basis, margin: float
+) -> ir.Table:
     """Add the ledger: missing without referrals, zero outside the network."""
     if events.links is None:
         return rows.mutate(
             reach=ibis.null("int64"),
             **{name: ibis.null("float64") for name in _SOCIAL[1:]},
         )
-    table = events.engine.upload(_ledger(events, rule), "ledger")
-    rows = rows.left_join(table, "person_no").drop("person_no_right")
+    network = linked_forest(events)
+    own = _own_value(rows, events, network, basis, margin)
+    table = _ledger_table(events, network, sharing, own)
+    rows = rows.left_join(events.engine.upload(table, "ledger"), "person_no")
+    rows = rows.drop("person_no_right")
     # Nobody outside the network gives or gets anything: that zero is known.
     return rows.mutate(**{name: rows[name].fill_null(0) for name in _SOCIAL})
 
 
-def _ledger(events: Events, rule: LedgerRule) -> pa.Table:
-    """Compute the ledger of the whole network as arrays."""
-    forest = forest_of(events)
-    assert events.links is not None
-    links = events.links.select("referrer_no", "referee_no", "weight").to_pyarrow()
-    referrer = np.searchsorted(forest.person_no, links["referrer_no"].to_numpy())
-    referee = np.searchsorted(forest.person_no, links["referee_no"].to_numpy())
-    weight = links["weight"].to_numpy()
-    n = forest.person_no.size
-    order = topological_order(referrer, referee, n_people=n)
-    depth = mean_generation(referrer, referee, weight=weight, order=order)
-    book = ledger(
-        referrer,
-        referee,
-        weight=weight,
-        own_value=forest.revenue,
-        tau=passed_up(depth, rule=rule),
-        order=order,
-    )
+def _own_value(
+    rows: ir.Table, events: Events, network: LinkedForest, basis: Basis, margin: float
+) -> FloatArray:
+    """Return what everybody in the network is worth by themselves."""
+    if basis == "revenue":
+        return network.forest.revenue * margin
+    worth = _basis(rows, basis, margin).fill_null(0.0)  # who never bought
+    core = events.core
+    inside = core.referrer_no.notnull() | (core.n_invited > 0)
+    people = core.filter(inside).select("person_no")
+    table = rows.select("person_no", worth=worth).semi_join(people, "person_no")
+    found = table.order_by("person_no").to_pyarrow()
+    return np.asarray(found["worth"].to_numpy(), dtype=np.float64)
+
+
+def _basis(rows: ir.Table, basis: Basis, margin: float) -> ir.FloatingValue:
+    """Return the value that is shared: historic, expected, or both."""
+    historic = rows.revenue * margin
+    if basis == "revenue":
+        return historic
+    expected = rows.expected_value.fill_null(0.0)
+    return expected if basis == "expected" else historic + expected
+
+
+def _ledger_table(
+    events: Events, network: LinkedForest, sharing: Sharing, own: FloatArray
+) -> pa.Table:
+    """Compute the ledger of the whole network, and the sums that are not additive."""
+    forest = network.forest
+    book = ledger_of(events, network, sharing, own)
     return pa.table(
         {
             "person_no": forest.person_no,
             "reach": descendants(forest.parent, forest.generation),
-            "direct_value": direct_value(referrer, referee, own_value=forest.revenue),
-            "network_value": _below(forest),
+            "direct_value": direct_value(
+                network.referrer, network.referee, own_value=own
+            ),
+            "network_value": network_value(
+                forest.parent, forest.generation, own_value=own
+            ),
             "given_value": book.given_value,
             "social_value": book.social_value,
         }
     )
-
-
-def _below(forest: Forest) -> np.ndarray:
-    """Return the spend of everybody below each person."""
-    below: np.ndarray = network_value(
-        forest.parent, forest.generation, own_value=forest.revenue
-    )
-    return below
