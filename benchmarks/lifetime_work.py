@@ -161,7 +161,7 @@ class Lifetimes(Program):
         import lifetimes
 
         # Its Pareto/NBD starts from these random numbers.
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002 - lifetimes draws from no other state
         return getattr(lifetimes, FITTERS[model])()
 
     def fit(self) -> Params:

@@ -670,6 +670,16 @@ def test_orders_are_found_by_their_id():
         sl.order_credits(events, ["B2", "C9"])
 
 
+def test_without_ids_each_row_is_an_order():
+    events = sl.read_events(
+        orders(("ann", 0, 80), ("bob", 5, 40), ("bob", 5, 10)),
+        referrals(("ann", "bob", 4)),
+    )
+    parts = sl.order_credits(events, customer_ids=["bob"])
+    assert parts["order_value"].tolist() == [10, 10, 40, 40]
+    assert parts["credit_value"].tolist() == [5, 5, 20, 20]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

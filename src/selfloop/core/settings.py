@@ -75,7 +75,7 @@ def check_number(name: str, value: float, *, low: float, high: float = inf) -> N
         raise SettingError(f"{name} must be {allowed}; got {value!r}")
 
 
-def check_whole(name: str, value: float, *, low: int, high: float = inf) -> None:
+def check_whole(name: str, value: float, *, low: float, high: float = inf) -> None:
     """Raise a `SettingError` unless `value` is a whole number in a range.
 
     Examples

@@ -98,15 +98,22 @@ def orders_of_people(orders: ir.Table, channels: ir.Table) -> ir.Table:
         return rows.select(
             "person_no", at="ordered_at", net="amount", refunds="refund", key="key"
         )
-    # Rows without an order id are one order when they share person and time.
-    order = rows.order_id.fill_null(rows.ordered_at.cast("string"))
-    summed = rows.group_by("person_no", order=order).aggregate(
+    summed = rows.group_by("person_no", order=order_name(rows)).aggregate(
         at=rows.ordered_at.min(),
         net=rows.amount.sum(),
         refunds=rows.refund.sum(),
         key=rows.key.min(),
     )
     return summed.select("person_no", "at", "net", "refunds", "key")
+
+
+def order_name(rows: ir.Table) -> ir.StringValue:
+    """Return what the rows of one order of a person share, where orders have ids.
+
+    Rows without an order id are one order when they share person and time.
+    """
+    named: ir.StringValue = rows.order_id.fill_null(rows.ordered_at.cast("string"))
+    return named
 
 
 def order_signs(orders: ir.Table) -> ir.Table:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 _INTEGERS = 2**62  # packed rows stay below
 _SMALL = 2**21  # whole numbers below need no ranks
+_GLANCE = 1_000  # values that tell whether a column may lie evenly
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,33 +133,48 @@ def _ranked(
         whole = column.astype(np.int64)
     if column.size == 0 or (whole.size and np.array_equal(column, whole)):
         return whole, None
-    values = np.sort(column)
-    values = values[np.append(True, values[1:] != values[:-1])]
-    number = _by_place(column, values)
-    if number is None:
-        order = np.argsort(column)  # ties in any order: they get one number
-        rising = column[order]
-        number = np.empty(column.size, dtype=np.int64)
-        number[order] = np.cumsum(np.append(False, rising[1:] != rising[:-1]))
-    return number, values
+    found = _by_place(column)
+    if found is not None:
+        return found
+    order = np.argsort(column)  # ties in any order: they get one number
+    rising = column[order]
+    is_new = np.append(True, rising[1:] != rising[:-1])
+    number = np.empty(column.size, dtype=np.int64)
+    number[order] = np.cumsum(is_new) - 1
+    return number, rising[is_new]
 
 
-def _by_place(column: FloatArray, values: FloatArray) -> npt.NDArray[np.int64] | None:
-    """Give the values of a column numbers by their place, if they lie evenly enough.
+def _by_place(
+    column: FloatArray,
+) -> tuple[npt.NDArray[np.int64], FloatArray] | None:
+    """Do what `_ranked` does by where values lie, if they lie evenly enough.
 
-    Days counted in weeks do: sorting is needed only to see it.
+    Days counted in weeks do, and then sorting the values is all the sorting.
     """
-    with np.errstate(all="ignore"):  # too wide or too near ends in None
-        scale = 2 / np.diff(values).min(initial=np.inf)
-        if not (values[-1] - values[0]) * scale < _SMALL:
-            return None
+    if _scale(_rising(column[:_GLANCE])) is None:  # all of them lie no less densely
+        return None
+    values = _rising(column)
+    scale = _scale(values)
+    if scale is None:
+        return None
     place = ((values - values[0]) * scale).astype(np.int64)
     number = np.zeros(place[-1] + 1, dtype=np.int64)
     number[place] = np.arange(values.size)
-    found: npt.NDArray[np.int64] = number[
-        ((column - values[0]) * scale).astype(np.int64)
-    ]
-    return found
+    return number[((column - values[0]) * scale).astype(np.int64)], values
+
+
+def _rising(column: FloatArray) -> FloatArray:
+    """Return the distinct values of a column in rising order."""
+    values: FloatArray = np.sort(column)
+    distinct: FloatArray = values[np.append(True, values[1:] != values[:-1])]
+    return distinct
+
+
+def _scale(values: FloatArray) -> float | None:
+    """Return what keeps values at least 2 apart; None when they then reach too far."""
+    with np.errstate(all="ignore"):  # too wide or too near is None
+        scale = float(2 / np.diff(values).min(initial=np.inf))
+        return scale if (values[-1] - values[0]) * scale < _SMALL else None
 
 
 def _merged(columns: Sequence[FloatArray], people: FloatArray) -> Rows:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import ibis
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import LedgerRule, Sharing
-from selfloop.inputs.baskets import day_number
+from selfloop.inputs.baskets import day_number, order_name
 from selfloop.inputs.engine import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.validate import USED
@@ -55,22 +56,18 @@ class LinkedForest:
 
     def shares(self, sharing: Sharing) -> Callable[[int], FloatArray]:
         """Return what everybody passes up of what came from so many levels below."""
-        every = passed_up(
+        of = partial(
+            passed_up,
             self.depth,
             rule=sharing.rule,
             beta=sharing.beta,
             incrementality=sharing.incrementality,
         )
-        if sharing.max_levels is None:
-            return lambda _: every
         most = sharing.max_levels
-        return lambda level: passed_up(
-            self.depth,
-            rule=sharing.rule,
-            beta=sharing.beta,
-            incrementality=sharing.incrementality,
-            levels_left=max(0, most - level),
-        )
+        if most is not None:
+            return lambda level: of(levels_left=max(0, most - level))
+        every = of()
+        return lambda _: every
 
     def open_until(self, sharing: Sharing) -> npt.NDArray[np.int64] | None:
         """Return the last day on which each link carries orders."""
@@ -281,19 +278,21 @@ def _orders(
         raise SettingError("orders have no order_id here; ask by customer_ids")
     ids = [str(i) for i in wanted]
     rows = rows.filter(rows[column].isin(ids))
-    has_id = "order_id" in rows.columns
-    moment = rows.ordered_at.cast("string")
-    order_id = rows.order_id.fill_null(moment) if has_id else moment
-    named = rows.order_id if has_id else ibis.null("string")
-    orders = (
-        rows.mutate(order=order_id, named=named, person_no=person_key(rows.customer_id))
-        .group_by("person_no", "customer_id", "order")
-        .aggregate(
-            order_id=ibis._.named.min(),
-            ordered_at=ibis._.ordered_at.min(),
-            order_value=ibis._.amount.sum().cast("float64"),
+    rows = rows.mutate(
+        person_no=person_key(rows.customer_id), order_value=rows.amount.cast("float64")
+    )
+    if "order_id" in rows.columns:
+        rows = rows.group_by(
+            "person_no", "customer_id", order=order_name(rows)
+        ).aggregate(
+            order_id=rows.order_id.min(),
+            ordered_at=rows.ordered_at.min(),
+            order_value=rows.amount.sum().cast("float64"),
         )
-        .order_by("customer_id", "ordered_at", "order")
+    else:  # each row is an order
+        rows = rows.mutate(order_id=ibis.null("string"))
+    orders = (
+        rows.order_by("customer_id", "ordered_at", "order_id", "order_value")
         .limit(MAX_ORDERS + 1)
         .to_pandas()
     )

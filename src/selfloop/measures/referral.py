@@ -129,6 +129,21 @@ class ReferralNetwork:
         ]
 
 
+def in_network(core: ir.Table) -> ir.BooleanValue:
+    """Say who brought somebody or was brought.
+
+    Parameters
+    ----------
+    core : ibis table
+        Rows of `Events.core`.
+
+    Returns
+    -------
+    ibis column
+    """
+    return core.referrer_no.notnull() | (core.n_invited > 0)
+
+
 def forest_of(events: Events) -> Forest:
     """Bring the people of the network out of the engine as arrays.
 
@@ -143,7 +158,7 @@ def forest_of(events: Events) -> Forest:
         Sorted by person number.
     """
     core = events.core
-    rows = core.filter(core.referrer_no.notnull() | (core.n_invited > 0)).select(
+    rows = core.filter(in_network(core)).select(
         "person_no",
         "referrer_no",
         "root_no",

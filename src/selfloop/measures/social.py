@@ -24,6 +24,7 @@ from selfloop.kernels.rows import FloatArray
 from selfloop.measures.credit import LinkedForest, ledger_of, linked_forest
 from selfloop.measures.lifetime.fit import fit_lifetime
 from selfloop.measures.lifetime.result import LifetimeModel
+from selfloop.measures.referral import in_network
 
 _SOCIAL = ("reach", "direct_value", "network_value", "given_value", "social_value")
 _EXPECTED = ("p_alive", "expected_purchases", "expected_value")
@@ -224,8 +225,8 @@ def _fitted(events: Events, basis: Basis) -> LifetimeModel | None:
 def _everybody(events: Events) -> ir.Table:
     """Select buyers, people with any order, and the referral network."""
     core = events.core
-    in_network = core.referrer_no.notnull() | (core.n_invited > 0)
-    return core.filter((core.n_purchases > 0) | (core.revenue != 0) | in_network)
+    has_orders = (core.n_purchases > 0) | (core.revenue != 0)
+    return core.filter(has_orders | in_network(core))
 
 
 def _with_referrals(core: ir.Table, events: Events) -> ir.Table:
@@ -273,8 +274,7 @@ def _own_value(
         return network.forest.revenue * margin
     worth = _basis(rows, basis, margin).fill_null(0.0)  # who never bought
     core = events.core
-    inside = core.referrer_no.notnull() | (core.n_invited > 0)
-    people = core.filter(inside).select("person_no")
+    people = core.filter(in_network(core)).select("person_no")
     table = rows.select("person_no", worth=worth).semi_join(people, "person_no")
     found = table.order_by("person_no").to_pyarrow()
     return np.asarray(found["worth"].to_numpy(), dtype=np.float64)

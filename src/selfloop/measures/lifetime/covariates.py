@@ -78,12 +78,11 @@ def with_covariates(
                 f"covariates must be among {', '.join(known)}, or columns of "
                 f"attributes=; got {name!r}{hint}"
             )
-        fitted = () if isinstance(covariate, str) else covariate.terms
-        tells = name == "source" and (
-            "source=referral" in fitted
-            or (not isinstance(covariate, str) and covariate.reference == "referral")
-        )
-        if name in _OF_REFERRALS or tells:
+        fitted = (
+            () if isinstance(covariate, str)
+            else (covariate.reference, *covariate.levels)
+        )  # fmt: skip
+        if name in _OF_REFERRALS or (name == "source" and "referral" in fitted):
             events.need("referrals", f"the covariate {name!r}")
         source = personal if name in PERSONAL else own
         assert source is not None

@@ -13,7 +13,13 @@ from scipy.special import gammaincc
 
 from selfloop.core import schema
 from selfloop.core.errors import FitError, SettingError
-from selfloop.core.settings import Progress, check_choice, check_day, check_number
+from selfloop.core.settings import (
+    Progress,
+    check_choice,
+    check_day,
+    check_number,
+    check_whole,
+)
 from selfloop.inputs.events import Events
 from selfloop.kernels.fitting import Fit
 from selfloop.kernels.horizon import MAX_DAYS
@@ -210,9 +216,8 @@ def _checked(wish: _Wish) -> _Wish:
                 f"{name} is a setting of {' and '.join(models)}; model is "
                 f"{wish.model!r}"
             )
-        check_number(name, value, low=low, high=high)
-        if name != "tau_days" and value != int(value):
-            raise SettingError(f"{name} must be a whole number; got {value!r}")
+        check = check_number if name == "tau_days" else check_whole
+        check(name, value, low=low, high=high)
     if wish.model == "bg_bb":
         days = 30 if opportunity_days is None else int(opportunity_days)
         return replace(wish, unit_days=float(days), form=Form(opportunity_days=days))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from selfloop.core.errors import SettingError
-from selfloop.core.settings import check_day, check_number
+from selfloop.core.settings import check_day, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.rows import FloatArray, Rows, dot, systematic_sample
 from selfloop.measures.lifetime.flow import Histories, cut_horizon, flow
@@ -118,10 +118,10 @@ def default_cut(
                 f"{events.end}, at least a day before its end; got {day}"
             )
         horizon_days = left if horizon_days is None else horizon_days
-        check_number("horizon_days", horizon_days, low=1, high=left)
-        return Cut(day, _whole(horizon_days)), ""
+        check_whole("horizon_days", horizon_days, low=1, high=left)
+        return Cut(day, int(horizon_days)), ""
     if horizon_days is not None:
-        check_number("horizon_days", horizon_days, low=1, high=span - 1)
+        check_whole("horizon_days", horizon_days, low=1, high=span - 1)
     else:
         horizon_days = min(365, span // 3)
         if horizon_days < MIN_HOLDOUT_DAYS:
@@ -129,15 +129,8 @@ def default_cut(
                 f"{span} days of data: a holdout of a third of them would be shorter "
                 f"than {MIN_HOLDOUT_DAYS} days"
             )
-    days = _whole(horizon_days)
+    days = int(horizon_days)
     return Cut(events.end - timedelta(days=days), days), ""
-
-
-def _whole(horizon_days: float) -> int:
-    """Return a number of days as an integer, or refuse parts of one."""
-    if horizon_days != int(horizon_days):
-        raise SettingError(f"horizon_days must be a whole number; got {horizon_days!r}")
-    return int(horizon_days)
 
 
 def hold_out(known: Population, cut: Cut) -> Holdout:
