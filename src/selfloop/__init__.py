@@ -35,7 +35,7 @@ _HOME = {
     "write_lifetime": "selfloop.outputs.lifetime_json",
     "from_lifetimes": "selfloop.measures.lifetime.fit",
     "to_lifetimes_frame": "selfloop.measures.lifetime.peer",
-    "referral_network": "selfloop.measures.referral",
+    "referral_network": "selfloop.measures.referral.network",
     "customer_value": "selfloop.measures.social",
     "order_credits": "selfloop.measures.credit",
     "self_loop": "selfloop.measures.loop",
@@ -134,7 +134,7 @@ if TYPE_CHECKING:
     from selfloop.measures.lifetime.peer import to_lifetimes_frame
     from selfloop.measures.lifetime.spread import spend_distribution
     from selfloop.measures.loop import self_loop
-    from selfloop.measures.referral import referral_network
+    from selfloop.measures.referral.network import referral_network
     from selfloop.measures.social import customer_value
     from selfloop.outputs.lifetime_json import read_lifetime, write_lifetime
     from selfloop.outputs.plots import plot

@@ -11,7 +11,7 @@ from small_shops import orders, referrals
 
 import selfloop as sl
 from selfloop.core.errors import MissingTableError
-from selfloop.measures.referral import N_TREES, forest_of
+from selfloop.measures.referral.network import N_TREES, forest_of
 
 
 def people_of(network):

@@ -22,7 +22,7 @@ from selfloop.core.errors import DataWarning, SettingError
 from selfloop.measures.cohorts import Cohorts
 from selfloop.measures.funnel import Funnel
 from selfloop.measures.loop import SelfLoop
-from selfloop.measures.referral import ReferralNetwork
+from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.measures.summary import ValueSummary
 from selfloop.outputs import plots
 from selfloop.outputs.plots import fonts

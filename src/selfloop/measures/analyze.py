@@ -17,7 +17,7 @@ from selfloop.measures.lifetime.fit import Model, fit_lifetime, past_model
 from selfloop.measures.lifetime.holdout import default_cut
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.loop import SelfLoop, self_loop
-from selfloop.measures.referral import ReferralNetwork, referral_network
+from selfloop.measures.referral.network import ReferralNetwork, referral_network
 from selfloop.measures.social import check_settings, value_table
 from selfloop.measures.summary import ValueSummary, summarise
 

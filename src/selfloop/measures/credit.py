@@ -20,7 +20,7 @@ from selfloop.kernels.credit import split_orders
 from selfloop.kernels.ledger import Ledger, ledger, ledger_by_level, passed_up
 from selfloop.kernels.network import mean_generation, topological_order
 from selfloop.kernels.rows import FloatArray
-from selfloop.measures.referral import Forest, forest_of
+from selfloop.measures.referral.network import Forest, forest_of
 
 MAX_ORDERS = 10_000
 """Orders that can be listed at once, each with everybody who gets a part."""

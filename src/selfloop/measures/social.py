@@ -24,7 +24,7 @@ from selfloop.kernels.rows import FloatArray
 from selfloop.measures.credit import LinkedForest, ledger_of, linked_forest
 from selfloop.measures.lifetime.fit import fit_lifetime
 from selfloop.measures.lifetime.result import LifetimeModel
-from selfloop.measures.referral import in_network
+from selfloop.measures.referral.network import in_network
 
 _SOCIAL = ("reach", "direct_value", "network_value", "given_value", "social_value")
 _EXPECTED = ("p_alive", "expected_purchases", "expected_value")

@@ -13,7 +13,7 @@ from selfloop.measures.lifetime.parts import FrequencyRecency
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.lifetime.spread import SpendDistribution
 from selfloop.measures.loop import SelfLoop
-from selfloop.measures.referral import ReferralNetwork
+from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.measures.summary import ValueSummary
 from selfloop.outputs.plots.backtest import (
     plot_calibration,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
 from selfloop.core.errors import SettingError
-from selfloop.measures.referral import ReferralNetwork
+from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing, floats
 from selfloop.outputs.text import Lang
 
