@@ -78,6 +78,14 @@ _MADE_BY = {
         "`sl.referral_network(events).people`",
         "One row per person of the network, in the engine.",
     ),
+    "link_people": (
+        "`sl.link_network(links, values).people`",
+        "One row per person, a table of Arrow.",
+    ),
+    "link_trees": (
+        "`sl.link_network(links, values).trees`",
+        "The 100 largest trees.",
+    ),
     "customer_value": (
         "`sl.customer_value(events)`",
         "One row per customer, in the engine.",
@@ -85,6 +93,70 @@ _MADE_BY = {
     "order_credits": (
         "`sl.order_credits(events, order_ids)`",
         "One row per order and person who gets a part of it.",
+    ),
+    "referral_times": (
+        "`sl.referral_times(events).steps`",
+        "How long it takes to bring others.",
+    ),
+    "referral_times_curve": (
+        "`sl.referral_times(events).curve`",
+        "The same day by day.",
+    ),
+    "concentration": (
+        "`sl.referral_concentration(events).shares`",
+        "How few bring how many.",
+    ),
+    "lorenz": (
+        "`sl.referral_concentration(events).curve`",
+        "Lorenz curves.",
+    ),
+    "anomaly_rules": (
+        "`sl.referral_anomalies(events).rules`",
+        "Every rule and what it found.",
+    ),
+    "anomalies": (
+        "`sl.referral_anomalies(events).flags`",
+        "Who is flagged by which rule.",
+    ),
+    "anomaly_links": (
+        "`sl.referral_anomalies(events).links()`",
+        "The flagged referrals.",
+    ),
+    "value_grid": (
+        "`sl.value_grid(values).cells`",
+        "Four kinds of customers.",
+    ),
+    "grid_people": (
+        "`sl.value_grid(values).people`",
+        "The kind of everybody, in the engine.",
+    ),
+    "advocates": (
+        "`sl.value_grid(values).advocates`",
+        "The 100 with the most social value.",
+    ),
+    "referrals_ahead": (
+        "`sl.fit_referrals(events).predict()`",
+        "One row per buyer, in the engine.",
+    ),
+    "referred_differences": (
+        "`sl.compare_referred(events).differences`",
+        "Referred people beside others.",
+    ),
+    "referred_months": (
+        "`sl.compare_referred(events).by_month`",
+        "What the differences are made of.",
+    ),
+    "referrer_tenure": (
+        "`sl.compare_referred(events).tenure`",
+        "Referees by tenure of the referrer.",
+    ),
+    "referrer_active": (
+        "`sl.compare_referred(events).survival`",
+        "Lapses while the referrer is active and after.",
+    ),
+    "link_clustering": (
+        "`sl.compare_referred(events).clustering`",
+        "What goes along links.",
     ),
     "loop_months": ("`sl.self_loop(events).months`", "What carried each month."),
     "reproduction": ("`sl.self_loop(events).reproduction`", "R(H) by horizon."),

@@ -30,6 +30,7 @@ LONGER = {
     "kernels/forest.py": "one structure; most lines are definitions and examples",
     "kernels/gamma_gamma.py": "one model: likelihood and predictions, with formulas",
     "kernels/independence.py": "one question, with what its answer is made of",
+    "kernels/ledger.py": "one ledger in three forms; most lines are definitions",
     "kernels/network.py": "one structure; most lines are definitions and examples",
     "kernels/pareto_nbd.py": "one model: likelihood and predictions, with formulas",
     "kernels/pdo.py": "one model: likelihood and predictions, with formulas",
@@ -47,7 +48,11 @@ NEED_MORE = {
     "lifetime_people", "lifetime_intervals", "lifts", "covariate_tests",
     "new_customers", "model_comparison", "spend_distribution", "backtest_scores",
     "backtest_deciles", "backtest_weeks", "backtest_frequencies", "generations",
-    "trees", "network_people", "order_credits",
+    "trees", "network_people", "order_credits", "referral_times",
+    "referral_times_curve", "concentration", "lorenz", "anomaly_rules", "anomalies",
+    "anomaly_links", "link_people", "link_trees", "referred_differences",
+    "referred_months", "referrer_tenure", "referrer_active", "link_clustering",
+    "referrals_ahead", "value_grid", "grid_people", "advocates",
 }  # fmt: skip
 """Tables that a shop of one order does not have."""
 
@@ -213,6 +218,11 @@ def tables():
     network, model = sl.referral_network(events), sl.fit_lifetime(events)
     by_source = sl.fit_lifetime(events, model="mbg_nbd", covariates=["source"])
     test = sl.backtest_lifetime(events, model="mbg_nbd")
+    values = sl.customer_value(events, model=model)
+    grid, compared = sl.value_grid(values), sl.compare_referred(events)
+    times, anomalies = sl.referral_times(events), sl.referral_anomalies(events)
+    concentration = sl.referral_concentration(events)
+    links = sl.link_network(shop.referrals)
     return {
         "audit": events.audit,
         "people": sl.people(events),
@@ -231,9 +241,27 @@ def tables():
         "backtest_weeks": test.weeks,
         "backtest_frequencies": test.frequencies,
         "generations": network.generations,
+        "referral_times": times.steps,
+        "referral_times_curve": times.curve,
         "trees": network.trees,
         "network_people": network.people,
-        "customer_value": sl.customer_value(events, model=model),
+        "concentration": concentration.shares,
+        "lorenz": concentration.curve,
+        "anomaly_rules": anomalies.rules,
+        "anomalies": anomalies.flags,
+        "anomaly_links": anomalies.links(),
+        "link_people": links.people.to_pandas(),
+        "link_trees": links.trees,
+        "referred_differences": compared.differences,
+        "referred_months": compared.by_month,
+        "referrer_tenure": compared.tenure,
+        "referrer_active": compared.survival,
+        "link_clustering": compared.clustering,
+        "referrals_ahead": sl.fit_referrals(events).predict(),
+        "customer_value": values,
+        "value_grid": grid.cells,
+        "grid_people": grid.people,
+        "advocates": grid.advocates,
         "order_credits": sl.order_credits(
             events, customer_ids=shop.orders["customer_id"].unique()[:50].tolist()
         ),

@@ -35,12 +35,23 @@ _HOME = {
     "write_lifetime": "selfloop.outputs.lifetime_json",
     "from_lifetimes": "selfloop.measures.lifetime.fit",
     "to_lifetimes_frame": "selfloop.measures.lifetime.peer",
+    "referral_concentration": "selfloop.measures.referral.concentration",
+    "backtest_referrals": "selfloop.measures.referral.backtest",
+    "fit_referrals": "selfloop.measures.referral.fit",
+    "referral_times": "selfloop.measures.referral.timing",
     "referral_network": "selfloop.measures.referral.network",
+    "compare_referred": "selfloop.measures.referral.referred",
+    "referral_anomalies": "selfloop.measures.referral.anomalies",
+    "link_network": "selfloop.measures.referral.links",
     "customer_value": "selfloop.measures.social",
+    "value_grid": "selfloop.measures.grid",
     "order_credits": "selfloop.measures.credit",
     "self_loop": "selfloop.measures.loop",
     "analyze": "selfloop.measures.analyze",
     "plot": "selfloop.outputs.plots",
+    "to_igraph": "selfloop.outputs.handover",
+    "to_networkx": "selfloop.outputs.handover",
+    "write_graph": "selfloop.outputs.handover",
     "write_report": "selfloop.outputs.report",
     "write_table": "selfloop.outputs.tables",
     "DataError": "selfloop.core.errors",
@@ -71,23 +82,34 @@ __all__ = [
     "__version__",
     "analyze",
     "backtest_lifetime",
+    "backtest_referrals",
     "cohorts",
     "compare_models",
+    "compare_referred",
     "customer_value",
     "fit_lifetime",
+    "fit_referrals",
     "from_lifetimes",
     "funnel",
+    "link_network",
     "order_credits",
     "people",
     "plot",
     "read_events",
     "read_lifetime",
+    "referral_anomalies",
+    "referral_concentration",
     "referral_network",
+    "referral_times",
     "self_loop",
     "simulate",
     "simulate_files",
     "spend_distribution",
+    "to_igraph",
     "to_lifetimes_frame",
+    "to_networkx",
+    "value_grid",
+    "write_graph",
     "write_lifetime",
     "write_report",
     "write_table",
@@ -128,14 +150,23 @@ if TYPE_CHECKING:
     from selfloop.measures.cohorts import cohorts
     from selfloop.measures.credit import order_credits
     from selfloop.measures.funnel import funnel
+    from selfloop.measures.grid import value_grid
     from selfloop.measures.lifetime.backtest import backtest_lifetime
     from selfloop.measures.lifetime.compare import compare_models
     from selfloop.measures.lifetime.fit import fit_lifetime, from_lifetimes
     from selfloop.measures.lifetime.peer import to_lifetimes_frame
     from selfloop.measures.lifetime.spread import spend_distribution
     from selfloop.measures.loop import self_loop
+    from selfloop.measures.referral.anomalies import referral_anomalies
+    from selfloop.measures.referral.backtest import backtest_referrals
+    from selfloop.measures.referral.concentration import referral_concentration
+    from selfloop.measures.referral.fit import fit_referrals
+    from selfloop.measures.referral.links import link_network
     from selfloop.measures.referral.network import referral_network
+    from selfloop.measures.referral.referred import compare_referred
+    from selfloop.measures.referral.timing import referral_times
     from selfloop.measures.social import customer_value
+    from selfloop.outputs.handover import to_igraph, to_networkx, write_graph
     from selfloop.outputs.lifetime_json import read_lifetime, write_lifetime
     from selfloop.outputs.plots import plot
     from selfloop.outputs.report import write_report

@@ -8,14 +8,12 @@ from scipy import stats
 from scipy.optimize import approx_fprime
 
 from selfloop.core.errors import FitError
+from selfloop.kernels.growing import Growth, fit_growth, mean_by_age
+from selfloop.kernels.keenness import each, fit_spread, fit_spread_by, objective
 from selfloop.kernels.referring import (
-    Growth,
     expected_more,
-    fit_growth,
-    fit_spread,
-    mean_by_age,
-    objective,
     quantile_of_more,
+    value_quantile,
     variance_of_more,
 )
 from selfloop.kernels.rows import distinct_rows
@@ -143,3 +141,56 @@ def test_what_cannot_be_fitted_is_said():
         fit_spread([0, 1], mean=[0.5, 0.0])
     with pytest.raises(FitError, match="referrals at 1 ages"):
         fit_growth([0, 3, 0], n_at_risk=[9, 9, 9])
+
+
+def test_each_row_is_what_the_sum_is_made_of():
+    y, m = np.array([0, 2, 5.0]), np.array([0.4, 1.0, 0.2])
+    rows = distinct_rows([y, m])
+    value, slope = objective(rows)(np.array([0.6]))
+    found = each([0.6, 1.0], rows)
+    assert found.log_likelihood.sum() == pytest.approx(value, rel=1e-12)
+    assert found.gradient[0].sum() == pytest.approx(slope[0], rel=1e-12)
+    numeric = approx_fprime(
+        [0.6, 1.3], lambda p: each(p.tolist(), rows).log_likelihood.sum(), 1e-7
+    )
+    gradient = each([0.6, 1.3], rows).gradient.sum(axis=1)
+    assert gradient == pytest.approx(numeric, rel=1e-5)
+
+
+def test_what_makes_customers_bring_more_is_covered():
+    """Interval of the coefficient of a kind that brings 1.5 times as many."""
+    rng = np.random.default_rng(2)
+    n_runs, covered, n = 200, 0, 800
+    for _ in range(n_runs):
+        kind = (rng.random(n) < 0.4) * 1.0
+        mean = rng.choice([0.3, 0.8], n)
+        y = rng.poisson(mean * 1.5**kind * rng.gamma(0.7, 1 / 0.7, n))
+        fit = fit_spread_by(y, mean=mean, design=kind[:, None], names=["kind"])
+        away = fit.params["kind"] - np.log(1.5)
+        covered += abs(away) < 1.96 * fit.standard_errors["kind"]
+    assert 0.92 <= covered / n_runs <= 0.98
+
+
+def test_quantiles_of_value_are_about_those_of_draws():
+    rng = np.random.default_rng(4)
+    k, now, then, worth, spread = 0.5, 0.4, 1.1, 100.0, 120.0
+    for y in (0, 1, 6):
+        theta = rng.gamma(k + y, 1 / (k + now), 200_000)
+        n = rng.poisson(theta * (then - now))
+        shape = worth**2 / spread**2
+        value = np.where(n > 0, rng.gamma(np.maximum(n, 1) * shape, worth / shape), 0.0)
+        for level in (0.025, 0.5, 0.9, 0.975):
+            found = value_quantile(
+                k, level, y=y, mean=now, mean_later=then, worth=worth, spread=spread
+            )
+            assert (value <= found).mean() == pytest.approx(level, abs=0.02) or (
+                found == 0 and (n == 0).mean() >= level
+            )
+
+
+def test_no_worth_no_quantile():
+    given = {"y": [0, 2], "mean": 0.5, "mean_later": 0.9}
+    unknown = value_quantile(0.5, 0.9, worth=np.nan, spread=np.nan, **given)
+    assert np.isnan(unknown).all()
+    certain = value_quantile(0.5, 0.9, worth=10.0, spread=0.0, **given)
+    assert (certain > 0).all()

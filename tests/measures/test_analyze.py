@@ -71,7 +71,7 @@ def test_parts_are_those_of_the_single_calls(analysis, simulated_events, table):
     loop = sl.self_loop(simulated_events)
     pd.testing.assert_frame_equal(analysis.loop.months, loop.months)
     pd.testing.assert_frame_equal(analysis.loop.reproduction, loop.reproduction)
-    network = sl.referral_network(simulated_events)
+    network = sl.referral_network(simulated_events, values=analysis.values)
     pd.testing.assert_frame_equal(analysis.network.generations, network.generations)
     model = sl.fit_lifetime(simulated_events)
     assert analysis.lifetime.params == model.params
@@ -83,8 +83,9 @@ def test_parts_are_those_of_the_single_calls(analysis, simulated_events, table):
 def test_progress_names_each_step_once(analysis, steps):
     assert analysis.horizon_days == 180
     assert steps == [
-        "funnel", "cohorts", "loop", "referral network", "lifetime value",
-        "backtest", "customer value",
+        "funnel", "cohorts", "loop", "lifetime value", "backtest", "customer value",
+        "referral network", "who was referred", "referrals to come",
+        "referrals worth a look",
     ]  # fmt: skip
 
 

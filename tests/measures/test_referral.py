@@ -10,7 +10,8 @@ import small_shops as shops
 from small_shops import orders, referrals
 
 import selfloop as sl
-from selfloop.core.errors import MissingTableError
+from selfloop.core.errors import MissingTableError, SettingError
+from selfloop.kernels.intervals import wilson
 from selfloop.measures.referral.network import N_TREES, forest_of
 
 
@@ -49,14 +50,15 @@ def by_hand():
 def test_people_by_hand(by_hand):
     found = people_of(sl.referral_network(by_hand))
     expected = {
-        # referrer, root, generation, invited, referred (bought), reach, depth below
-        "ann": (None, "ann", 0, 2, 2, 4, 3),
-        "bob": ("ann", "ann", 1, 1, 1, 2, 2),
-        "cat": ("ann", "ann", 1, 0, 0, 0, 0),
-        "dan": ("bob", "ann", 2, 1, 0, 1, 1),
-        "eve": ("dan", "ann", 3, 0, 0, 0, 0),
-        "fay": (None, "fay", 0, 1, 1, 1, 1),
-        "gus": ("fay", "fay", 1, 0, 0, 0, 0),
+        # referrer, root, generation, invited, referred (bought), reach, depth below,
+        # own revenue and that of all below as well
+        "ann": (None, "ann", 0, 2, 2, 4, 3, 10, 10 + 20 + 30 + 25),
+        "bob": ("ann", "ann", 1, 1, 1, 2, 2, 20, 20 + 25),
+        "cat": ("ann", "ann", 1, 0, 0, 0, 0, 30, 30),
+        "dan": ("bob", "ann", 2, 1, 0, 1, 1, 25, 25),
+        "eve": ("dan", "ann", 3, 0, 0, 0, 0, 0, 0),
+        "fay": (None, "fay", 0, 1, 1, 1, 1, 0, 50),
+        "gus": ("fay", "fay", 1, 0, 0, 0, 0, 50, 50),
     }
     table = {
         who: tuple(None if pd.isna(v) else v for v in row)
@@ -74,6 +76,66 @@ def test_generations_by_hand(by_hand):
     assert table["share_buyers"].tolist() == [2 / 3, 1, 1, 0]
     assert table["revenue_per_buyer"].tolist()[:3] == [35, 100 / 3, 25]
     assert math.isnan(table["revenue_per_buyer"].iloc[3])
+    assert table["share_matured"].isna().all()  # fewer than 30
+    assert table["lifetime_value_per_buyer"].isna().all()  # no values given
+
+
+@pytest.fixture(scope="module")
+def two_generations():
+    """40 buyers of day 0 for 10; each brings one person the next day.
+
+    30 of these 40 buy for 4 after 5 days, the others after 15 days; 20 of the 30 buy
+    for 6 more after another 10 days and get 1 back on the next. One more person is
+    brought on day 28. The last day is 30 and W is 10 days.
+    """
+    old = [(f"a{i:02d}", 0, 10) for i in range(40)]
+    new = [(f"b{i:02d}", 6 if i < 30 else 16, 4) for i in range(40)]
+    again = [(f"b{i:02d}", 16, 6) for i in range(20)]
+    back = [(f"b{i:02d}", 17, -1) for i in range(20)]
+    return sl.read_events(
+        orders(*old, *new, *again, *back, ("late", 30, 8)),
+        referrals(
+            *((f"a{i:02d}", f"b{i:02d}", 1) for i in range(40)), ("a00", "late", 28)
+        ),
+        end=shops.date_of(30),
+    )
+
+
+def test_generations_are_compared_by_the_same_days(two_generations):
+    table = sl.referral_network(two_generations, window_days=10).generations
+    line = table.set_index("generation").loc[1]
+    # 41 people came, 40 of them 10 days ago or more; 30 bought within 10 days.
+    assert (line["n_people"], line["n_matured"]) == (41, 40)
+    assert line["share_matured"] == 30 / 40
+    low, high = wilson(30, 40)
+    assert line["share_matured_low"] == pytest.approx(float(low))
+    assert line["share_matured_high"] == pytest.approx(float(high))
+    # All 40 bought 10 days ago or more. In the days 0 to 10 after that, 20 spent
+    # 4 + 6 and the refund of day 11 is outside; 20 spent 4.
+    assert line["n_buyers_matured"] == 40
+    spent = np.array([10.0] * 20 + [4.0] * 20)
+    reach = 1.959964 * spent.std(ddof=1) / math.sqrt(40)
+    assert line["value_matured"] == pytest.approx(7)
+    assert line["value_matured_low"] == pytest.approx(7 - reach)
+    assert line["value_matured_high"] == pytest.approx(7 + reach)
+
+
+def test_lifetime_value_by_generation_is_the_mean_of_buyers(simulated_events):
+    values = sl.customer_value(simulated_events)
+    table = sl.referral_network(simulated_events, values=values).generations
+    frame = values.to_pandas()
+    buyers = frame[frame["n_purchases"] > 0]
+    mean = buyers.groupby("generation")["lifetime_value"].mean()
+    found = table.set_index("generation")["lifetime_value_per_buyer"].dropna()
+    assert found.index.tolist() == mean.index.tolist()
+    assert found.to_numpy() == pytest.approx(mean.to_numpy(), rel=1e-9)
+
+
+def test_settings_of_generations(by_hand):
+    with pytest.raises(SettingError, match="window_days must be between 1 and"):
+        sl.referral_network(by_hand, window_days=0)
+    with pytest.raises(SettingError, match=r"values must be the result of customer_va"):
+        sl.referral_network(by_hand, values=sl.people(by_hand))
 
 
 def test_trees_by_hand(by_hand):
@@ -87,6 +149,7 @@ def test_trees_by_hand(by_hand):
     assert table["structural_virality"].tolist() == [2, 1]
     assert table["revenue"].tolist() == [85, 50]
     assert table["revenue_root"].tolist() == [10, 0]
+    assert table["revenue_brought"].tolist() == [75, 50]
 
 
 def test_k_has_its_denominators(by_hand):
@@ -450,7 +513,7 @@ def test_ten_times_the_money_changes_money_only(untidy_events, richer_events):
     found = sl.referral_network(richer_events)
     for name in ("generations", "trees"):
         table = getattr(expected, name)
-        money = [c for c in table if c.startswith("revenue")]
+        money = [c for c in table if c.startswith(("revenue", "value"))]
         pd.testing.assert_frame_equal(
             getattr(found, name), table.assign(**(table[money] * 10))
         )

@@ -322,7 +322,7 @@ def test_elements_are_nested(request, name, lang):
 
 def test_the_page_is_small(analysis):
     html = page(report_numbers(analysis, now=NOW), embed_font="never")
-    assert len(html.encode()) < 185_000
+    assert len(html.encode()) < 212_000
 
 
 def test_the_font_has_what_the_page_needs(show, files, analysis):
@@ -357,7 +357,7 @@ def test_print_is_a_few_pages_with_all_parts_open(show, files, tmp_path):
     tab = show(files["analysis"])
     pdf = tab.pdf(path=tmp_path / "a.pdf", prefer_css_page_size=True)
     n_pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))
-    assert 3 <= n_pages <= 10
+    assert 3 <= n_pages <= 13
 
 
 def test_data_cannot_end_its_element():

@@ -179,11 +179,12 @@ def make_network(parents: list[int], names: list[str] | None = None) -> Referral
         "reach": reach,
         "subtree_depth": depth,
     })  # fmt: skip
-    trees = frame("trees", [(names[0], n, n, depth[0], 1.0, 1.0, 1.0)])
+    trees = frame("trees", [(names[0], n, n, depth[0], 1.0, 1.0, 1.0, 0.0)])
     return ReferralNetwork(
         generations=frame("generations", []), trees=trees, people=ibis.memtable(people),
         n_people=n, n_links=n - 1, n_roots=1, n_referrers=1, n_successes=1,
-        max_generation=depth[0], k_invitations=1.0, k_conversion=1.0, k=1.0, end=END,
+        max_generation=depth[0], k_invitations=1.0, k_conversion=1.0, k=1.0,
+        window_days=90, end=END,
     )  # fmt: skip
 
 

@@ -30,8 +30,8 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 KEYS = [
     "schema", "selfloop_version", "meta", "totals", "funnel", "loop", "cohorts",
-    "lifetime", "social", "advocates", "audit", "notes", "unavailable", "kpis",
-    "finding",
+    "lifetime", "social", "advocates", "referral", "audit", "notes", "unavailable",
+    "kpis", "finding",
 ]  # fmt: skip
 
 
@@ -626,10 +626,10 @@ def test_the_same_analysis_gives_the_same_bytes(analysis, tmp_path, monkeypatch)
 @pytest.mark.parametrize("lang", ["both", "en", "zh"])
 def test_markdown_has_every_section(analysis, lang):
     shown = markdown(report_numbers(analysis, now=NOW), lang=lang)
-    assert shown.count("\n## ") == 8
+    assert shown.count("\n## ") == 9
     assert ("Loop report" in shown) == (lang != "zh")
     assert ("自循环报告" in shown) == (lang != "en")
-    assert shown.count("\n### ") == 2
+    assert shown.count("\n### ") == 7
     widths = {}
     for line in shown.splitlines():
         if line.startswith("|"):

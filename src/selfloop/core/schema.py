@@ -268,9 +268,48 @@ GENERATIONS = (
     Column("generation", "int", "distance to the root; 0 came by themselves"),
     Column("n_people", "int", "people of the generation"),
     Column("n_buyers", "int", "of these, bought"),
-    Column("share_buyers", "share", "n_buyers / n_people"),
+    Column("share_buyers", "share", "n_buyers / n_people, so far"),
+    Column("n_matured", "int", "people seen for at least W days since they arrived"),
+    Column("share_matured", "share", "of these, bought within W; missing if under 30"),
+    Column("share_matured_low", "share", "lower end of its Wilson interval"),
+    Column("share_matured_high", "share", "upper end of its Wilson interval"),
     Column("revenue", "money", "net revenue of the generation"),
     Column("revenue_per_buyer", "money", "revenue / n_buyers; missing without buyers"),
+    Column("n_buyers_matured", "int", "buyers seen for W days since they first bought"),
+    Column(
+        "value_matured", "money", "their mean net revenue in W days; missing under 30"
+    ),
+    Column("value_matured_low", "money", "lower end of its interval"),
+    Column("value_matured_high", "money", "upper end of its interval"),
+    Column("lifetime_value_per_buyer", "money", "mean, with values; missing otherwise"),
+)
+
+REFERRAL_TIMES = (
+    Column("step", "text", "first_referral, conversion or generation"),
+    Column("n_people", "int", "buyers, or people referred"),
+    Column(
+        "n_reached", "int", "buyers or referees who did so far; links, by generation"
+    ),
+    Column("longest_days", "days", "H: last day with 30 people at risk"),
+    Column("reached", "float", "share that does within H days; buyers brought, R(H)"),
+    Column(
+        "days_25", "days", "of those within H days, a quarter takes at most so long"
+    ),
+    Column("days_50", "days", "half of them"),
+    Column("days_50_low", "days", "lower end of its interval"),
+    Column("days_50_high", "days", "upper end of its interval"),
+    Column("days_75", "days", "three quarters of them"),
+    Column("mean_days", "days", "mean of those within H days"),
+    Column("naive_days_50", "days", "median of those seen so far, too short"),
+    Column("reason", "text", "why times are missing; empty when they are known"),
+)
+
+REFERRAL_TIMES_CURVE = (
+    Column("step", "text", "first_referral, conversion or generation"),
+    Column("days", "days", "by so many days"),
+    Column("share", "share", "of all that happens within H days"),
+    Column("share_low", "share", "lower end of its interval"),
+    Column("share_high", "share", "upper end of its interval"),
 )
 
 TREES = (
@@ -281,6 +320,7 @@ TREES = (
     Column("structural_virality", "float", "mean distance between two of its people"),
     Column("revenue", "money", "net revenue of the tree"),
     Column("revenue_root", "money", "of this, the root's own"),
+    Column("revenue_brought", "money", "the rest: of everybody below"),
 )
 
 NETWORK_PEOPLE = (
@@ -292,6 +332,92 @@ NETWORK_PEOPLE = (
     Column("n_referred", "int", "of these, bought"),
     Column("reach", "int", "all descendants (not additive)"),
     Column("subtree_depth", "int", "levels below them"),
+    Column("revenue", "money", "net revenue of their own"),
+    Column("subtree_revenue", "money", "their own and of all descendants"),
+)
+
+CONCENTRATION = (
+    Column("group", "text", "buyers (all), or referrers (brought at least one buyer)"),
+    Column("n_people", "int", "people of the group"),
+    Column("n_referrals", "int", "buyers they brought, together"),
+    Column("gini", "float", "0 if all brought the same, near 1 if one brought all"),
+    Column("gini_low", "float", "lower end of its interval; missing under 200 people"),
+    Column("gini_high", "float", "upper end of its interval"),
+    Column("share_top_1", "share", "of the referrals, by the top 1 % of the people"),
+    Column("share_top_1_low", "share", "lower end; missing under 30 people at the top"),
+    Column("share_top_1_high", "share", "upper end of its interval"),
+    Column("share_top_10", "share", "by the top 10 % of the people"),
+    Column("share_top_10_low", "share", "lower end, as above"),
+    Column("share_top_10_high", "share", "upper end of its interval"),
+    Column("share_top_20", "share", "by the top 20 % of the people"),
+    Column("share_top_20_low", "share", "lower end, as above"),
+    Column("share_top_20_high", "share", "upper end of its interval"),
+    Column("reason", "text", "why something is missing; empty when nothing is"),
+)
+
+LORENZ = (
+    Column("group", "text", "buyers or referrers"),
+    Column("share_people", "share", "of the people, those who brought least first"),
+    Column("share_of_total", "share", "of the referrals, brought by them"),
+)
+
+ANOMALY_RULES = (
+    Column("rule", "text", "name of the rule; every rule has a row"),
+    Column("n_referrers", "int", "people flagged; missing if not applied"),
+    Column("n_links", "int", "referral rows flagged; missing if not applied"),
+    Column("revenue", "money", "net revenue of the people in them, each once"),
+    Column("meaning", "text", "what the rule flags, with its thresholds"),
+    Column("reason", "text", "why it was not applied; empty when it was"),
+)
+
+ANOMALIES = (
+    Column("rule", "text", "name of the rule"),
+    Column("kind", "text", "never_bought or bought_later; empty for other rules"),
+    Column("person_id", "text", "who is flagged: the referrer"),
+    Column("n_links", "int", "their referral rows concerned"),
+    Column("n_observed", "int", "what the rule counts: rows, people, size of a ring"),
+    Column("threshold", "float", "flagged from here on; missing for rules that test"),
+    Column("n_tested", "int", "referees tested; missing for rules without a test"),
+    Column("expected", "float", "of these, by the share of the shop; else missing"),
+    Column("p_value", "float", "as many or more by chance; missing without a test"),
+    Column("p_adjusted", "float", "the same for all tests together (Holm)"),
+    Column("revenue", "money", "net revenue of the people concerned"),
+    Column("refunds", "money", "their refunds, as a positive number"),
+    Column("detail", "text", "dates, people of the ring, or what it is held against"),
+    Column("examples", "text", "the first referrals concerned"),
+)
+
+ANOMALY_LINKS = (
+    Column("rule", "text", "name of the rule"),
+    Column("kind", "text", "never_bought or bought_later; empty for other rules"),
+    Column("referrer_id", "text", "who is flagged"),
+    Column("referee_id", "text", "whom they referred"),
+    Column("referred_at", "time", "when, local time"),
+)
+
+LINK_PEOPLE = (
+    Column("person_id", "text", "id as given; everybody in the links or the values"),
+    Column("referrer_id", "text", "who brought them; missing for a root"),
+    Column("generation", "int", "distance to the root"),
+    Column("root_id", "text", "start of their tree"),
+    Column("n_invited", "int", "people they referred directly"),
+    Column("reach", "int", "all descendants (not additive)"),
+    Column("subtree_depth", "int", "levels below them"),
+    Column("value", "money", "as given, 0 if not; all missing without values"),
+    Column("direct_value", "money", "value of those they referred (not additive)"),
+    Column("network_value", "money", "value of all descendants (not additive)"),
+    Column("given_value", "money", "own value credited to those who brought them"),
+    Column("social_value", "money", "credit kept from the value of others (additive)"),
+    Column("total_value", "money", "value - given_value + social_value (additive)"),
+)
+
+LINK_TREES = (
+    Column("root_id", "text", "the person the tree starts with"),
+    Column("n_people", "int", "people in the tree, the root included"),
+    Column("depth", "int", "largest generation in it"),
+    Column("structural_virality", "float", "mean distance between two of its people"),
+    Column("value", "money", "value of the tree; missing without values"),
+    Column("root_value", "money", "of this, the root's own"),
 )
 
 CUSTOMER_VALUE = (
@@ -316,6 +442,43 @@ CUSTOMER_VALUE = (
     Column("total_value", "money", "revenue - given_value + social_value (additive)"),
 )
 
+VALUE_GRID = (
+    Column("segment", "text", "champions, affluents, advocates or misers"),
+    Column("n_people", "int", "customers"),
+    Column("share_people", "share", "of all customers of the grid"),
+    Column("n_referred", "int", "people they brought who bought"),
+    Column("revenue", "money", "net value of their own orders"),
+    Column("lifetime_value", "money", "sum of theirs; missing without a model"),
+    Column("social_value", "money", "sum of theirs (additive)"),
+    Column("total_value", "money", "sum of theirs; all kinds sum to all revenue"),
+    Column("action", "text", "what to do with them"),
+)
+
+GRID_PEOPLE = (
+    Column("person_id", "text", "id as given; who bought or has social value"),
+    Column("segment", "text", "champions, affluents, advocates or misers"),
+    Column("revenue", "money", "net value of their own orders"),
+    Column("lifetime_value", "money", "revenue + expected_value; missing if no model"),
+    Column("kept_value", "money", "revenue - given_value: own spending they keep"),
+    Column("social_value", "money", "credit kept from the spend of others (additive)"),
+    Column("total_value", "money", "kept_value + social_value (additive)"),
+)
+
+ADVOCATES = (
+    Column("person_id", "text", "id as given"),
+    Column("segment", "text", "champions, affluents, advocates or misers"),
+    Column("n_invited", "int", "people they referred directly"),
+    Column("n_referred", "int", "of these, bought"),
+    Column("reach", "int", "all descendants (not additive)"),
+    Column("revenue", "money", "net value of their own orders"),
+    Column("lifetime_value", "money", "revenue + expected_value; missing if no model"),
+    Column("kept_value", "money", "revenue - given_value: own spending they keep"),
+    Column("social_value", "money", "credit kept from the spend of others (additive)"),
+    Column("share_social", "share", "social_value / (kept_value + social_value)"),
+    Column("expected_referrals", "float", "buyers they will bring; missing without"),
+    Column("expected_social_value", "money", "worth of these; missing without"),
+)
+
 ORDER_CREDITS = (
     Column("order_id", "text", "id as given; missing where orders have none"),
     Column("customer_id", "text", "who bought"),
@@ -324,6 +487,19 @@ ORDER_CREDITS = (
     Column("person_id", "text", "who gets the part"),
     Column("level", "int", "links up from the buyer; 0 for the buyer"),
     Column("credit_value", "money", "the part; those of an order sum to its value"),
+)
+
+REFERRALS_AHEAD = (
+    Column("person_id", "text", "id as given; buyers only"),
+    Column("age_days", "days", "days from the first purchase to the end"),
+    Column("n_brought", "int", "buyers they brought since their own first purchase"),
+    Column("tendency", "float", "how readily they bring others; 1 is the average"),
+    Column("expected_referrals", "float", "buyers they will bring in the horizon"),
+    Column("n_referrals_low", "int", "so few may be brought"),
+    Column("n_referrals_high", "int", "so many may be brought"),
+    Column("expected_social_value", "money", "worth of these and of all who follow"),
+    Column("social_value_low", "money", "so little value may come"),
+    Column("social_value_high", "money", "so much value may come"),
 )
 
 LOOP_MONTHS = (
@@ -368,6 +544,74 @@ REPRODUCTION_CURVE = (
     Column("r_high", "float", "upper end of the robust interval"),
 )
 
+REFERRED_DIFFERENCES = (
+    Column("measure", "text", "conversion, repurchase, orders, value and others"),
+    Column("n_referred", "int", "referred people observed for W days from entry"),
+    Column("n_others", "int", "other people observed for W days from entry"),
+    Column("referred", "float", "mean, share or ratio of the referred, unadjusted"),
+    Column("others", "float", "the same of the others"),
+    Column("difference", "float", "referred less others, within months of entry"),
+    Column("difference_low", "float", "lower end of its interval"),
+    Column("difference_high", "float", "upper end of its interval"),
+    Column("p_value", "float", "as large a difference by chance alone"),
+    Column("p_adjusted", "float", "the same, by Holm for the number of measures"),
+    Column("n_strata", "int", "months of entry with people of both groups"),
+    Column("reason", "text", "why something is missing; empty when nothing is"),
+)
+
+REFERRED_MONTHS = (
+    Column("measure", "text", "as in the table of differences"),
+    Column("month", "month", "month of entry: of arrival, or of the first purchase"),
+    Column("n_referred", "int", "referred people of the month, observed for W days"),
+    Column("n_others", "int", "other people of the month, observed for W days"),
+    Column("referred", "float", "their mean, share or ratio; missing without people"),
+    Column("others", "float", "the same of the others"),
+    Column("base_referred", "float", "what a ratio is taken of, per person; else 1"),
+    Column("base_others", "float", "the same of the others"),
+    Column("weight", "float", "n_referred n_others / (n_referred + n_others)"),
+)
+
+REFERRER_TENURE = (
+    Column("tenure", "text", "days from the referrer's first purchase to the referral"),
+    Column("n_referrers", "int", "people who brought somebody at that tenure"),
+    Column("n_referees", "int", "buyers they brought, observed for W days"),
+    Column("value", "money", "net revenue per referee within W days"),
+    Column("value_low", "money", "lower end of its interval over referrers"),
+    Column("value_high", "money", "upper end"),
+    Column("share_repurchase", "share", "of the referees, bought again within W days"),
+    Column("share_repurchase_low", "share", "lower end of its Wilson interval"),
+    Column("share_repurchase_high", "share", "upper end"),
+    Column("reason", "text", "why something is missing; empty when nothing is"),
+)
+
+REFERRER_ACTIVE = (
+    Column("from_age_days", "days", "ages of the referee: from, in days"),
+    Column("to_age_days", "days", "to, included"),
+    Column("n_lapses_active", "int", "referees lapsed while the referrer was active"),
+    Column("n_days_active", "int", "days that referees were at risk of it"),
+    Column("rate_active", "float", "lapses per 30 of these days"),
+    Column("n_lapses_after", "int", "referees lapsed after the referrer had lapsed"),
+    Column("n_days_after", "int", "days that referees were at risk of it"),
+    Column("rate_after", "float", "lapses per 30 of these days"),
+)
+
+LINK_CLUSTERING = (
+    Column("outcome", "text", "refund or lapse, within W days of the first purchase"),
+    Column("n_links", "int", "referrals, both sides bought and observed for W days"),
+    Column("n_referrers", "int", "people who made them"),
+    Column("n_with", "int", "referees whose referrer has it"),
+    Column("n_without", "int", "referees whose referrer does not"),
+    Column("share_with", "share", "of n_with, the referee has it too"),
+    Column("share_without", "share", "of n_without, the referee has it"),
+    Column("difference", "float", "with less without, within months of entry"),
+    Column("difference_low", "float", "lower end, robust for referees of one referrer"),
+    Column("difference_high", "float", "upper end"),
+    Column("p_value", "float", "by exchange of referees within months of entry"),
+    Column("p_adjusted", "float", "the same, by Holm for the number of outcomes"),
+    Column("n_strata", "int", "months of entry with links of both kinds"),
+    Column("reason", "text", "why something is missing; empty when nothing is"),
+)
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "audit": AUDIT,
     "people": PEOPLE,
@@ -386,13 +630,31 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "backtest_weeks": BACKTEST_WEEKS,
     "backtest_frequencies": BACKTEST_FREQUENCIES,
     "generations": GENERATIONS,
+    "referral_times": REFERRAL_TIMES,
+    "referral_times_curve": REFERRAL_TIMES_CURVE,
     "trees": TREES,
     "network_people": NETWORK_PEOPLE,
+    "concentration": CONCENTRATION,
+    "lorenz": LORENZ,
+    "anomaly_rules": ANOMALY_RULES,
+    "anomalies": ANOMALIES,
+    "anomaly_links": ANOMALY_LINKS,
+    "link_people": LINK_PEOPLE,
+    "link_trees": LINK_TREES,
     "customer_value": CUSTOMER_VALUE,
+    "value_grid": VALUE_GRID,
+    "grid_people": GRID_PEOPLE,
+    "advocates": ADVOCATES,
     "order_credits": ORDER_CREDITS,
+    "referrals_ahead": REFERRALS_AHEAD,
     "loop_months": LOOP_MONTHS,
     "reproduction": REPRODUCTION,
     "reproduction_curve": REPRODUCTION_CURVE,
+    "referred_differences": REFERRED_DIFFERENCES,
+    "referred_months": REFERRED_MONTHS,
+    "referrer_tenure": REFERRER_TENURE,
+    "referrer_active": REFERRER_ACTIVE,
+    "link_clustering": LINK_CLUSTERING,
 }
 """Every table that selfloop returns."""
 

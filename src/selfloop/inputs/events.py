@@ -24,6 +24,7 @@ from selfloop.core.settings import (
     Rules,
     ZeroOrders,
     check_choice,
+    check_day,
 )
 from selfloop.inputs import baskets as bk
 from selfloop.inputs.account import (
@@ -153,6 +154,30 @@ class Events:
                 f"SL301  {measure} needs a table of {table}, which was not given; "
                 f"pass {table}=... to read_events. It is missing here, not zero."
             )
+
+    def observed_day(self, at: str | date) -> date:
+        """Return a day inside the observed period.
+
+        Parameters
+        ----------
+        at : str or date
+            What was asked for.
+
+        Returns
+        -------
+        date
+
+        Raises
+        ------
+        SettingError
+            When it is no date, or outside the period.
+        """
+        day = check_day("at", at)
+        if not self.start <= day <= self.end:
+            raise SettingError(
+                f"at must lie between {self.start} and {self.end}; got {day}"
+            )
+        return day
 
     def _facts(self) -> list[tuple[str, object]]:
         """List what a reader wants to know first."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from selfloop.core.settings import Rules
 from selfloop.inputs.baskets import day_number
 from selfloop.inputs.engine import Engine, person_key
-from selfloop.kernels.forest import break_rings, generations
+from selfloop.kernels.forest import break_rings, climb, generations
 from selfloop.kernels.network import break_cycles
 
 SHARED = ("linear", "time_decay", "position")
@@ -92,13 +92,7 @@ def resolve(
     outcomes["SL203"] = int(counted["n_rows"].sum() - counted["n"].sum())
     examples = {code: _examples(pairs, pairs.code == code) for code in outcomes}
     examples["SL203"] = _examples(pairs, pairs.n_rows > 1)
-    edges = (
-        pairs.filter(pairs.code == "")
-        .order_by("referee_id", "at", "referrer_id")
-        .select("referrer_no", "referee_no", "at")
-        .to_pandas()
-    )
-    keep = _acyclic(edges, rules)
+    edges, keep = _edges(pairs, rules)
     if not keep.all():
         cut = edges[~keep]
         outcomes["SL207"] = len(cut)
@@ -125,6 +119,24 @@ def resolve(
     )
 
 
+def _edges(pairs: ir.Table, rules: Rules) -> tuple[pd.DataFrame, npt.NDArray[np.bool_]]:
+    """Return the links that count, in an order of their own, and which stay."""
+    used = pairs.filter(pairs.code == "")
+    if rules.attribution not in SHARED:
+        # One link each: unless there are rings, any order does, and numbers are
+        # sorted many times faster than ids.
+        edges = used.select("referrer_no", "referee_no", "at").to_pandas()
+        referrer, referee, n_people = _positions(edges)
+        parent = np.full(n_people, -1, dtype=np.int32)
+        parent[referee] = referrer
+        if climb(parent)[2].size == 0:
+            order = np.argsort(edges["referee_no"].to_numpy())
+            return edges.iloc[order], np.ones(len(edges), dtype=np.bool_)
+    ordered = used.order_by("referee_id", "at", "referrer_id")
+    edges = ordered.select("referrer_no", "referee_no", "at").to_pandas()
+    return edges, _acyclic(edges, rules)
+
+
 def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
     """Express one row per pair with its code."""
     referrals = referrals.mutate(is_code=_is_code(referrals, rules))
@@ -145,7 +157,9 @@ def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
         (lead > rules.attribution_window_days, "SL206"),
         else_="",
     )
-    pairs = _codes_first(pairs.mutate(code=code))
+    pairs = pairs.mutate(code=code)
+    if "channel" in referrals.columns:
+        pairs = _codes_first(pairs)
     if rules.attribution in SHARED:
         return pairs
     order = pairs.at if rules.attribution == "first" else pairs.at.desc()
@@ -215,6 +229,8 @@ def _positions(
 
 def _weights(edges: pd.DataFrame, rules: Rules) -> npt.NDArray[np.float64]:
     """Share a referee between referrers; the weights of each referee sum to 1."""
+    if rules.attribution not in SHARED:
+        return np.ones(len(edges))
     if rules.attribution == "position":
         raw = _position_weights(edges)
     elif rules.attribution != "time_decay":
@@ -237,11 +253,9 @@ def _position_weights(edges: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 def _forest(edges: pd.DataFrame) -> pa.Table:
     """Find generation and root of everybody in the network, by the first referrer."""
-    nodes, flat = np.unique(
-        edges[["referrer_no", "referee_no"]].to_numpy(np.int64).ravel(),
-        return_inverse=True,
-    )
-    referrer, referee = flat.reshape(-1, 2).T
+    both = np.concatenate([edges["referrer_no"], edges["referee_no"]])
+    flat, nodes = pd.factorize(both.astype(np.int64))
+    referrer, referee = flat[: len(edges)], flat[len(edges) :]
     parent = np.full(nodes.size, -1, dtype=np.int32)
     # Edges are sorted by time within a referee: written backwards, the first stays.
     parent[referee[::-1]] = referrer[::-1]

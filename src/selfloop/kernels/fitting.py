@@ -35,6 +35,7 @@ _EDGE = 0.01  # this near to a bound is on it, in logs
 _MAX_LOG_ERROR = 5.0  # a wider standard error of a log leaves four decades open
 _FLAT = 1e-10  # curvature under the noise of numerical differences
 _SHARE = 0.3  # of a unit step along which it is flat, for a parameter to be named
+_MOST_STEP = 1.0  # of a logarithm, when a few people are left out
 _STEP = 1e-4  # of the central differences, in logs
 _N_NEWTON = 8  # steps to end a search
 _MAX_RESTARTS = 8  # of a search that gave up on a ridge
@@ -294,6 +295,54 @@ def at_point(
     theta = space.inward(np.asarray(estimates, dtype=np.float64))
     hessian = search.curvature(theta)
     return _described(search, theta, hessian, n_distinct=rows.n_distinct)
+
+
+def one_step(
+    likelihood: Callable[[Rows], Objective], rows: Rows, fit: Fit
+) -> FloatArray:
+    """Say about where the maximum is of rows that differ little from those fitted.
+
+    Parameters
+    ----------
+    likelihood : callable
+        As in `maximise`.
+    rows : Rows
+        Most of the rows that were fitted, such as all but a group of people.
+    fit : Fit
+        The fit of all of them, without a penalty.
+
+    Returns
+    -------
+    ndarray of float64
+        Parameters after one Newton step with the curvature of the fit, in the logs of
+        those above 0; where the fit has no covariance, its estimates.
+
+    Notes
+    -----
+    Without a fraction e of the people the step is off by terms of order e^2, while the
+    parameters move by e.
+
+    Examples
+    --------
+    >>> from selfloop.kernels.rows import distinct_rows
+    >>> def exponential(rows):
+    ...     n, total = rows.n_people, float(rows.columns[0] @ rows.counts)
+    ...     return lambda p: (n * np.log(p[0]) - p[0] * total, n / p - total)
+    >>> all_rows = distinct_rows([np.arange(1.0, 101.0)])
+    >>> fit = maximise(exponential, all_rows, names=["rate"], starts=[[1.0]])
+    >>> without = distinct_rows([np.arange(1.0, 100.0)])
+    >>> one_step(exponential, without, fit).round(5), round(99 / 4950, 5)
+    (array([0.02]), 0.02)
+    """
+    if fit.covariance is None:
+        return fit.estimates
+    is_free = np.array([name in fit.free for name in fit.names])
+    slope = np.where(is_free, 1.0, fit.estimates)
+    gradient = likelihood(rows)(fit.estimates)[1] * slope
+    inverse = fit.covariance / np.outer(slope, slope) * fit.n_people / rows.n_people
+    step = np.clip(np.einsum("ij,j->i", inverse, gradient), -_MOST_STEP, _MOST_STEP)
+    moved = fit.estimates + np.where(is_free, step, 0.0)
+    return np.asarray(np.where(is_free, moved, fit.estimates * np.exp(step)))
 
 
 def delta_variance(

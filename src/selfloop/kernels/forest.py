@@ -10,6 +10,7 @@ People with several referrers are the business of `selfloop.kernels.network`.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,40 @@ def by_generation(generation: IntArray) -> npt.NDArray[np.int64]:
     return np.argsort(generation, kind="stable")
 
 
+def climb(
+    parent: IntArray,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Find generations and roots as far as there are any, and the rings.
+
+    Parameters
+    ----------
+    parent : ndarray of int, shape (n,)
+        Number of everybody's referrer, 0 to n - 1; -1 for none.
+
+    Returns
+    -------
+    generation, root : ndarray of int32, shape (n,)
+        As `generations`; without meaning for people on rings or below them.
+    ring : ndarray of int32
+        Numbers of the people who, by way of others, have referred themselves,
+        ascending; not of those below them.
+
+    Raises
+    ------
+    ValueError
+        When a referrer number is out of range.
+
+    Examples
+    --------
+    >>> climb(np.array([2, 0, 1, 1]))[2]
+    array([0, 1, 2], dtype=int32)
+    """
+    distance, ancestor, lost = _climb(_checked_parent(parent))
+    # After enough steps up, everybody below a ring has landed on it, and its own
+    # people have only changed places: where the lost now point is all of it.
+    return distance, ancestor, np.unique(ancestor[lost])
+
+
 def break_rings(
     parent: IntArray, time: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
@@ -166,12 +201,9 @@ def break_rings(
             f"parent has {parent.size} entries and time {time.size}; need the same"
         )
     cut = np.zeros(parent.size, dtype=np.bool_)
-    _, ancestor, lost = _climb(parent)
-    if lost.size == 0:
+    _, _, ring = climb(parent)
+    if ring.size == 0:
         return parent.copy(), cut
-    # After enough steps up, everybody below a ring has landed on it, and its own
-    # people have only changed places: where the lost now point is all of it.
-    ring = np.unique(ancestor[lost])
     place = np.zeros(parent.size, dtype=np.int32)
     place[ring] = np.arange(ring.size, dtype=np.int32)
     above = place[parent[ring]]
@@ -186,7 +218,11 @@ def break_rings(
 
 
 def subtree_sum(
-    parent: IntArray, generation: IntArray, *, value: npt.NDArray[Any]
+    parent: IntArray,
+    generation: IntArray,
+    *,
+    value: npt.NDArray[Any],
+    share: FloatArray | None = None,
 ) -> npt.NDArray[Any]:
     """Sum a value over everybody and all their descendants.
 
@@ -196,12 +232,14 @@ def subtree_sum(
         A forest and its generations (see `generations`).
     value : ndarray of int or float, shape (n,)
         What to sum; whole numbers are summed exactly.
+    share : ndarray of float, shape (n,), optional
+        Part of what reaches a person that goes on to the referrer; all by default.
 
     Returns
     -------
     ndarray, shape (n,)
         Value of the person and of everybody below them: int64 for whole numbers
-        and flags, else float64.
+        and flags, else float64, as always with shares.
 
     Raises
     ------
@@ -210,13 +248,17 @@ def subtree_sum(
 
     Examples
     --------
-    >>> parent = np.array([-1, 0, 1, 1])
-    >>> subtree_sum(parent, np.array([0, 1, 2, 2]), value=np.array([1, 2, 3, 4]))
+    >>> parent, generation = np.array([-1, 0, 1, 1]), np.array([0, 1, 2, 2])
+    >>> subtree_sum(parent, generation, value=np.array([1, 2, 3, 4]))
     array([10,  9,  3,  4])
+    >>> half = np.full(4, 0.5)
+    >>> subtree_sum(parent, generation, value=np.array([1, 2, 3, 4]), share=half)
+    array([3.75, 5.5 , 3.  , 4.  ])
     """
     # Sums outgrow the small types that hold their parts.
-    wide = np.float64 if np.issubdtype(value.dtype, np.floating) else np.int64
-    return _gather(parent, generation, value=value.astype(wide), combine=np.add)
+    is_whole = share is None and not np.issubdtype(value.dtype, np.floating)
+    wide = value.astype(np.int64 if is_whole else np.float64)
+    return _gather(parent, generation, value=wide, combine=np.add, share=share)
 
 
 def descendants(parent: IntArray, generation: IntArray) -> npt.NDArray[np.int64]:
@@ -305,19 +347,6 @@ def tree_stats(
     ValueError
         When the arrays differ in length.
 
-    Notes
-    -----
-    Structural virality is the mean distance between two different people of a
-    tree: about 2 for a star, (n + 1) / 3 for a chain of n. With s_v the size of
-    the subtree of v, each link is crossed by s_v (n - s_v) pairs, so it is
-    2 sum_v s_v (n - s_v) / (n (n - 1)) over all v but the root: O(n) instead of
-    comparing all pairs.
-
-    References
-    ----------
-    Goel, Anderson, Hofman and Watts (2016), The structural virality of online
-    diffusion, Management Science 62(1).
-
     Examples
     --------
     >>> trees = tree_stats(
@@ -344,24 +373,69 @@ def tree_stats(
     n_people = np.bincount(tree, minlength=tops.size)
     depth = np.zeros(tops.size, dtype=np.int64)
     np.maximum.at(depth, tree, generation.astype(np.int64))
-    # Floats, because s (n - s) summed over a deep tree of millions leaves int64.
-    # The root adds nothing: its s is n.
-    size = (descendants(parent, generation) + 1).astype(np.float64)
-    crossings = np.bincount(
-        tree, weights=size * (n_people[tree] - size), minlength=tops.size
-    )
-    pairs = n_people * (n_people - 1.0)
-    virality = np.full(tops.size, np.nan)
-    np.divide(2.0 * crossings, pairs, out=virality, where=pairs > 0)
+    size = descendants(parent, generation) + 1
     return Trees(
         root=tops,
         n_people=n_people,
         n_buyers=np.bincount(tree[is_buyer], minlength=tops.size),
         depth=depth,
-        structural_virality=virality,
+        structural_virality=structural_virality(size, tree=tree, n_people=n_people),
         value=np.bincount(tree, money, tops.size).astype(np.float64),
         value_root=money[tops],
     )
+
+
+def structural_virality(
+    size: IntArray, *, tree: IntArray, n_people: IntArray
+) -> FloatArray:
+    """Find the mean distance between two people of each tree.
+
+    Parameters
+    ----------
+    size : ndarray of int
+        People below each person, and the person; everybody of the trees.
+    tree : ndarray of int
+        Number of the tree of each person, 0 to the number of trees - 1.
+    n_people : ndarray of int
+        People of each tree.
+
+    Returns
+    -------
+    ndarray of float64
+        One entry per tree; NaN for a root alone.
+
+    Notes
+    -----
+    Structural virality is the mean distance between two different people of a
+    tree: about 2 for a star, (n + 1) / 3 for a chain of n. With s_v the size of
+    the subtree of v, each link is crossed by s_v (n - s_v) pairs, so it is
+    2 sum_v s_v (n - s_v) / (n (n - 1)) over all v but the root: O(n) instead of
+    comparing all pairs.
+
+    References
+    ----------
+    Goel, Anderson, Hofman and Watts (2016), The structural virality of online
+    diffusion, Management Science 62(1).
+
+    Examples
+    --------
+    A star of three.
+
+    >>> structural_virality(
+    ...     np.array([3, 1, 1]), tree=np.array([0, 0, 0]), n_people=np.array([3])
+    ... ).round(3)
+    array([1.333])
+    """
+    # Floats, because s (n - s) summed over a deep tree of millions leaves int64.
+    # The root adds nothing: its s is n.
+    s = size.astype(np.float64)
+    crossings = np.bincount(
+        tree, weights=s * (n_people[tree] - s), minlength=n_people.size
+    )
+    pairs = n_people * (n_people - 1.0)
+    virality = np.full(n_people.size, np.nan)
+    np.divide(2.0 * crossings, pairs, out=virality, where=pairs > 0)
+    return virality
 
 
 def _checked_parent(parent: IntArray) -> npt.NDArray[np.int32]:
@@ -401,6 +475,7 @@ def _gather(
     *,
     value: npt.NDArray[Any],
     combine: np.ufunc,
+    share: FloatArray | None = None,
 ) -> npt.NDArray[Any]:
     """Combine everybody's value with the values of all their descendants."""
     if not parent.size == generation.size == value.size:
@@ -408,31 +483,48 @@ def _gather(
             f"parent, generation and value have {parent.size}, {generation.size} "
             f"and {value.size} entries; need the same"
         )
+    if share is not None and share.size != parent.size:
+        raise ValueError(f"{parent.size} people need as many shares; got {share.size}")
     gathered = value.copy()
     if parent.size == 0:
         return gathered
     deepest = int(generation.max())
     if deepest > MAX_LEVELS:
-        _gather_doubling(gathered, parent, combine)
+        _gather_doubling(gathered, parent, combine, share)
         return gathered
-    order = by_generation(generation)
-    start = np.searchsorted(generation[order], np.arange(deepest + 2))
-    for level in range(deepest, 0, -1):
-        people = order[start[level] : start[level + 1]]
-        combine.at(gathered, parent[people], gathered[people])
+    start = np.cumsum(np.bincount(generation, minlength=deepest + 1))
+    bounds = [slice(*ends) for ends in pairwise(start)]
+    # Sorted by generation, a level is a slice, which is several times faster.
+    is_sorted = bool((generation[1:] >= generation[:-1]).all())
+    order = None if is_sorted else by_generation(generation)
+    for bound in reversed(bounds):
+        people = bound if order is None else order[bound]
+        passed = gathered[people]
+        if share is not None:
+            passed = passed * share[people]
+        combine.at(gathered, parent[people], passed)
     return gathered
 
 
 def _gather_doubling(
-    gathered: npt.NDArray[Any], parent: IntArray, combine: np.ufunc
+    gathered: npt.NDArray[Any],
+    parent: IntArray,
+    combine: np.ufunc,
+    share: FloatArray | None,
 ) -> None:
     """Gather in place over 1, 2, 4, ... levels at a time."""
     ancestor = parent.copy()
+    reaching = None if share is None else share.astype(np.float64)
     live = np.flatnonzero(ancestor >= 0)
     while live.size:
-        # Before a round everybody holds their nearest 2^k levels, and `ancestor`
-        # is 2^k links up. `gathered[live]` is a copy, so a round reads old values.
+        # Before a round everybody holds their nearest 2^k levels, `ancestor` is 2^k
+        # links up, and `reaching` is the part that gets there. `gathered[live]` is a
+        # copy, so a round reads old values.
         above = ancestor[live]
-        combine.at(gathered, above, gathered[live])
+        passed = gathered[live]
+        if reaching is not None:
+            passed *= reaching[live]
+            reaching[live] *= reaching[above]
+        combine.at(gathered, above, passed)
         ancestor[live] = ancestor[above]
         live = live[ancestor[live] >= 0]

@@ -1,14 +1,32 @@
-"""Confidence intervals of shares."""
+"""Confidence intervals of shares and of numbers above 0."""
 
+import math
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import gammaincinv, ndtri
 
 from selfloop.core.errors import SettingError
 
 FloatArray = npt.NDArray[np.float64]
+
+_MOST_LOG = 500.0  # of how far an interval reaches, so that it stays a number
+
+
+class Interval(NamedTuple):
+    """A number and the interval around it; NaN where it is not known.
+
+    Parameters
+    ----------
+    value, low, high : float
+        The number and the ends.
+    """
+
+    value: float
+    low: float
+    high: float
 
 
 def normal_quantile(confidence: float) -> float:
@@ -105,3 +123,71 @@ def wilson(
     low = np.where(success == 0, 0.0 * trials, np.maximum(centre - half, 0.0))
     high = np.where(success == trials, 1.0, np.minimum(centre + half, 1.0))
     return low, high
+
+
+def log_interval(
+    value: float, variance: float, *, confidence: float = 0.95
+) -> Interval:
+    """Return the range in which an expectation above 0 lies.
+
+    Parameters
+    ----------
+    value : float
+        Its estimate.
+    variance : float
+        Variance of the estimate, at least 0.
+    confidence : float, optional
+        Confidence level, above 0 and below 1.
+
+    Returns
+    -------
+    Interval
+        value / f to value * f with f = exp(z sqrt(variance) / value): however little is
+        known, the estimate lies inside and the ends stay above 0. For a value that is
+        not above 0 both ends are the value.
+
+    Examples
+    --------
+    >>> tuple(round(x, 2) for x in log_interval(10.0, 4.0))
+    (10.0, 6.76, 14.8)
+    """
+    mean, error = float(value), math.sqrt(variance)
+    if not mean > 0:
+        return Interval(mean, mean, mean)
+    reach = normal_quantile(confidence) * error / mean
+    factor = math.exp(min(reach, _MOST_LOG))
+    return Interval(mean, mean / factor, mean * factor)
+
+
+def gamma_interval(
+    value: float, variance: float, *, confidence: float = 0.95
+) -> Interval:
+    """Return the range in which a sum above 0 will fall, from its mean and variance.
+
+    Parameters
+    ----------
+    value : float
+        Expected sum.
+    variance : float
+        Its variance, at least 0.
+    confidence : float, optional
+        Probability of the range, above 0 and below 1.
+
+    Returns
+    -------
+    Interval
+        Quantiles of the gamma distribution with that mean and variance: they stay above
+        0, and next to nothing they neither overflow nor claim much.
+
+    Examples
+    --------
+    >>> tuple(round(x, 2) for x in gamma_interval(10.0, 4.0))
+    (10.0, 6.47, 14.28)
+    """
+    mean, spread = float(value), float(variance)
+    if not mean > 0 or not spread > 0:
+        known = mean if spread == 0 or mean == 0 else math.nan
+        return Interval(mean, known, known)
+    shape, tail = mean**2 / spread, (1 - confidence) / 2
+    low, high = (float(gammaincinv(shape, q)) for q in (tail, 1 - tail))
+    return Interval(mean, low * mean / shape, high * mean / shape)

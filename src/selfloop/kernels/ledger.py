@@ -204,6 +204,78 @@ def ledger(
     )
 
 
+def forest_ledger(
+    parent: IntArray,
+    generation: IntArray,
+    *,
+    own_value: FloatArray,
+    tau: FloatArray,
+    carried: FloatArray | None = None,
+) -> Ledger:
+    """Credit spending as `ledger` does where everybody has at most one referrer.
+
+    Parameters
+    ----------
+    parent, generation : ndarray of int, shape (n_people,)
+        A forest and its generations (see `selfloop.kernels.forest.generations`).
+    own_value, tau : ndarray of float, shape (n_people,)
+        As in `ledger`.
+    carried : ndarray of float, shape (n_people,), optional
+        The part of the own value that the link to the referrer may carry; all of it
+        by default.
+
+    Returns
+    -------
+    Ledger
+        One entry per person.
+
+    Raises
+    ------
+    ValueError
+        When shares lie outside [0, 1] or are passed up by roots, a value is not
+        finite, or lengths differ.
+
+    Notes
+    -----
+    The formulas are those of `ledger` with weights of 1. The sums run over
+    generations, or by pointer doubling in deep forests, without a linear system.
+
+    Examples
+    --------
+    As in `ledger`.
+
+    >>> book = forest_ledger(
+    ...     np.array([-1, 0, 1]),
+    ...     np.array([0, 1, 2]),
+    ...     own_value=np.array([0.0, 0.0, 100.0]),
+    ...     tau=passed_up([0, 1, 2]),
+    ... )
+    >>> book.social_value, book.given_value, book.total_value
+    (array([25., 25.,  0.]), array([ 0.,  0., 50.]), array([25., 25., 50.]))
+    """
+    own = own_value.astype(np.float64)
+    spent = own if carried is None else carried
+    if not parent.size == own.size == tau.size == spent.size:
+        raise ValueError(
+            f"{parent.size} people need as many values ({own.size}, {spent.size}) and "
+            f"shares passed up ({tau.size})"
+        )
+    _check_values(own)
+    _check_values(spent)
+    _check_shares(tau, is_root=parent < 0)
+    given = tau * spent
+    brought = np.flatnonzero(parent >= 0)
+    direct = np.bincount(parent[brought], given[brought], own.size)
+    inflow = subtree_sum(parent, generation, value=direct.astype(np.float64), share=tau)
+    social = (1.0 - tau) * inflow
+    return Ledger(
+        flow=own + inflow,
+        social_value=social,
+        given_value=given,
+        total_value=own - given + social,
+    )
+
+
 def ledger_by_level(
     referrer: IntArray,
     referee: IntArray,
@@ -375,20 +447,30 @@ def _check_ledger(
             f"{referrer.size} links need as many weights ({weight.size}), and "
             f"{own_value.size} people as many shares passed up ({tau.size})"
         )
-    n_missing = int((~np.isfinite(own_value)).sum())
-    if n_missing:
-        raise ValueError(f"{n_missing} own values are missing or infinite")
-    if not ((tau >= 0.0) & (tau <= 1.0)).all():
-        raise ValueError("shares passed up (tau) must lie in 0 to 1")
+    _check_values(own_value)
     if not (weight >= 0.0).all():
         raise ValueError("weights must be 0 or more")
     total = np.bincount(referee, weight, own_value.size)
     is_referred = np.zeros(own_value.size, dtype=np.bool_)
     is_referred[referee] = True
+    _check_shares(tau, is_root=~is_referred)
     n_wrong = int((np.abs(total[is_referred] - 1.0) > 1e-9).sum())
     if n_wrong:
         raise ValueError(f"the weights of {n_wrong} referees do not sum to 1")
-    n_roots = int((tau[~is_referred] > 0.0).sum())
+
+
+def _check_values(own_value: FloatArray) -> None:
+    """Refuse values that do not add up."""
+    n_missing = int((~np.isfinite(own_value)).sum())
+    if n_missing:
+        raise ValueError(f"{n_missing} own values are missing or infinite")
+
+
+def _check_shares(tau: FloatArray, *, is_root: npt.NDArray[np.bool_]) -> None:
+    """Refuse shares that lose something or make something."""
+    if not ((tau >= 0.0) & (tau <= 1.0)).all():
+        raise ValueError("shares passed up (tau) must lie in 0 to 1")
+    n_roots = int((tau[is_root] > 0.0).sum())
     if n_roots:
         raise ValueError(
             f"{n_roots} people whom nobody referred have a share to pass up; "

@@ -17,7 +17,8 @@ from selfloop.measures.lifetime.fit import Model, fit_lifetime, past_model
 from selfloop.measures.lifetime.holdout import default_cut
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.loop import SelfLoop, self_loop
-from selfloop.measures.referral.network import ReferralNetwork, referral_network
+from selfloop.measures.referral.network import ReferralNetwork
+from selfloop.measures.referral.overview import ReferralOverview, referral_overview
 from selfloop.measures.social import check_settings, value_table
 from selfloop.measures.summary import ValueSummary, summarise
 
@@ -38,12 +39,12 @@ class Analysis:
         The fitted model.
     backtest : Backtest or None
         How the same model, fitted earlier, predicted what has happened since.
-    network : ReferralNetwork or None
-        The referral network.
     values : ibis table
         Columns of `schema.CUSTOMER_VALUE`, one row per customer.
     value_summary : ValueSummary
         The same in small tables.
+    referral : ReferralOverview or None
+        The referral network, its timing, what is to come, what looks wrong.
     loop : SelfLoop
         Self-circulation by month and R.
     unavailable : dict of str to str
@@ -62,14 +63,19 @@ class Analysis:
     cohorts: Cohorts
     lifetime: LifetimeModel | None
     backtest: Backtest | None
-    network: ReferralNetwork | None
     values: ir.Table = field(repr=False)
     value_summary: ValueSummary
+    referral: ReferralOverview | None
     loop: SelfLoop
     unavailable: dict[str, str]
     horizon_days: float
     discount_rate: float
     rule: str
+
+    @property
+    def network(self) -> ReferralNetwork | None:
+        """The referral network, where there is one."""
+        return None if self.referral is None else self.referral.network
 
     def __repr__(self) -> str:
         """Show the headlines as text."""
@@ -154,12 +160,6 @@ def analyze(
     triangle = cohorts(events)
     say("loop")
     loop = self_loop(events)
-    network = None
-    if "referrals" in events.has:
-        say("referral network")
-        network = referral_network(events)
-    else:
-        unavailable["referral"] = "no table of referrals"
     say("lifetime value")
     fitted, test = _lifetime(events, model, say, unavailable)
     if fitted is not None and fitted.spend is None:
@@ -172,6 +172,14 @@ def analyze(
         horizon_days=horizon_days,
         discount_rate=discount_rate,
     )
+    summary = summarise(values)
+    referral = None
+    if "referrals" in events.has:
+        referral = referral_overview(
+            events, values, own=summary.value_column, horizon_days=horizon_days,
+            progress=say,
+        )  # fmt: skip
+    unavailable |= _missing(referral)
     return Analysis(
         events=events,
         funnel=whole,
@@ -179,15 +187,22 @@ def analyze(
         cohorts=triangle,
         lifetime=fitted,
         backtest=test,
-        network=network,
         values=values,
-        value_summary=summarise(values),
+        value_summary=summary,
+        referral=referral,
         loop=loop,
         unavailable=unavailable,
         horizon_days=horizon_days,
         discount_rate=discount_rate,
         rule=rule,
     )
+
+
+def _missing(referral: ReferralOverview | None) -> dict[str, str]:
+    """Say what cannot be said of referrals."""
+    if referral is None:
+        return {"referral": "no table of referrals"}
+    return referral.unavailable
 
 
 def _lifetime(

@@ -17,7 +17,14 @@ from selfloop.inputs.engine import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.validate import USED
 from selfloop.kernels.credit import split_orders
-from selfloop.kernels.ledger import Ledger, ledger, ledger_by_level, passed_up
+from selfloop.kernels.forest import by_generation
+from selfloop.kernels.ledger import (
+    Ledger,
+    forest_ledger,
+    ledger,
+    ledger_by_level,
+    passed_up,
+)
 from selfloop.kernels.network import mean_generation, topological_order
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.referral.network import Forest, forest_of
@@ -53,6 +60,11 @@ class LinkedForest:
     referred_day: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64]
     depth: FloatArray
+
+    @property
+    def is_forest(self) -> bool:
+        """Whether nobody has two referrers."""
+        return self.referee.size == int((self.forest.parent >= 0).sum())
 
     def shares(self, sharing: Sharing) -> Callable[[int], FloatArray]:
         """Return what everybody passes up of what came from so many levels below."""
@@ -95,10 +107,17 @@ def linked_forest(events: Events) -> LinkedForest:
         "referrer_no", "referee_no", "weight", day=day_number(links.referred_at)
     ).to_pyarrow()
     person = forest.person_no
-    referrer = np.searchsorted(person, links["referrer_no"].to_numpy())
     referee = np.searchsorted(person, links["referee_no"].to_numpy())
     weight = links["weight"].to_numpy()
-    order = topological_order(referrer, referee, n_people=person.size)
+    referrer: npt.NDArray[np.int64]
+    if referee.size == int((forest.parent >= 0).sum()):  # one referrer each
+        referrer = forest.parent[referee].astype(np.int64)
+        order = by_generation(forest.generation)
+        depth = forest.generation.astype(np.float64)
+    else:
+        referrer = np.searchsorted(person, links["referrer_no"].to_numpy())
+        order = topological_order(referrer, referee, n_people=person.size)
+        depth = mean_generation(referrer, referee, weight=weight, order=order)
     return LinkedForest(
         forest=forest,
         referrer=referrer,
@@ -106,7 +125,7 @@ def linked_forest(events: Events) -> LinkedForest:
         weight=weight,
         referred_day=links["day"].to_numpy().astype(np.int64),
         order=order,
-        depth=mean_generation(referrer, referee, weight=weight, order=order),
+        depth=depth,
     )
 
 
@@ -131,14 +150,26 @@ def ledger_of(
     Ledger
         One entry per person of the network.
     """
+    soon, shares = _soon(events, network, sharing), network.shares(sharing)
+    if sharing.max_levels is None and network.is_forest:
+        carried = own_value
+        if soon is not None:
+            carried = np.zeros(own_value.size)
+            carried[network.referee] = soon
+        return forest_ledger(
+            network.forest.parent,
+            network.forest.generation,
+            own_value=own_value,
+            tau=shares(0),
+            carried=carried,
+        )
     links = {
         "referrer": network.referrer,
         "referee": network.referee,
         "weight": network.weight,
         "own_value": own_value,
-        "link_value": _soon(events, network, sharing),
+        "link_value": soon,
     }
-    shares = network.shares(sharing)
     if sharing.max_levels is None:
         return ledger(**links, tau=shares(0), order=network.order)  # type: ignore[arg-type]
     deepest = int(network.forest.generation.max(initial=0)) + 1

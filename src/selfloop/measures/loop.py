@@ -19,6 +19,7 @@ from selfloop.kernels.survival import (
     mean_cumulative_interval,
 )
 from selfloop.measures.cohorts import last_month, month_index, month_names
+from selfloop.measures.referral.histories import brought_buyers
 
 _SOURCES = ("referral", "paid", "organic", "unknown")
 
@@ -311,11 +312,10 @@ def _referral_ages(events: Events) -> tuple[np.ndarray, pd.DataFrame, int]:
     size = int(counted["followup"].max()) + 1 if len(counted) else 1
     followup = np.zeros(size, dtype=np.int64)
     followup[counted["followup"].to_numpy(np.int64)] = counted["n"].to_numpy(np.int64)
-    owners = core.select(referrer_no="person_no", own_day="first_day")
-    brought = buyers.filter(buyers.referrer_no.notnull()).join(owners, "referrer_no")
+    brought = brought_buyers(events)
     rows = brought.select(
         person="referrer_no",
-        age=brought.first_day - brought.own_day,
+        age="age_days",
         followup=events.end_day - brought.own_day,
     ).to_pandas()
     inside = rows["age"].notna() & (rows["age"] >= 0)

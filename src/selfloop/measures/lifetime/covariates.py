@@ -1,7 +1,7 @@
 """What is known of a customer at the start: read, joined, and described."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ibis
@@ -30,6 +30,35 @@ MAX_LEVELS = 20
 
 MIN_PER_LEVEL = 10
 """A level of fewer buyers says nothing of its own: it is taken like the reference."""
+
+
+def check_names(covariates: Sequence[str]) -> Sequence[str]:
+    """Return names of covariates; a single text is a mistake.
+
+    Parameters
+    ----------
+    covariates : sequence of str
+        What the user gave.
+
+    Returns
+    -------
+    sequence of str
+
+    Raises
+    ------
+    SettingError
+        When it is no list of different names.
+    """
+    if isinstance(covariates, str):
+        raise SettingError(
+            f"covariates must be a list of names, such as [{covariates!r}]"
+        )
+    names = list(covariates) if isinstance(covariates, Iterable) else [covariates]
+    if not all(isinstance(name, str) for name in names):
+        raise SettingError(f"covariates must be a list of names; got {covariates!r}")
+    if len(set(names)) < len(names):
+        raise SettingError("covariates must not name a column twice")
+    return names
 
 
 def with_covariates(

@@ -1,6 +1,6 @@
 """Lifetime value: from events to a fitted model of purchases and spend."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -16,7 +16,6 @@ from selfloop.core.errors import FitError, SettingError
 from selfloop.core.settings import (
     Progress,
     check_choice,
-    check_day,
     check_number,
     check_whole,
 )
@@ -25,6 +24,7 @@ from selfloop.kernels.fitting import Fit
 from selfloop.kernels.horizon import MAX_DAYS
 from selfloop.kernels.independence import Independence
 from selfloop.measures.lifetime.compare import ModelComparison, compare
+from selfloop.measures.lifetime.covariates import check_names
 from selfloop.measures.lifetime.holdout import default_cut
 from selfloop.measures.lifetime.parts import SpendModel
 from selfloop.measures.lifetime.peer import (
@@ -158,9 +158,9 @@ def fit_lifetime(
     say = progress or (lambda _: None)
     whom = population(
         events,
-        at=_last_day(at, events),
+        at=None if at is None else events.observed_day(at),
         opportunity_days=wish.form.opportunity_days,
-        covariates=_names(covariates),
+        covariates=check_names(covariates),
         attributes=attributes,
     )
     check_size(whom)
@@ -224,32 +224,6 @@ def _checked(wish: _Wish) -> _Wish:
     if wish.engine == "lifetimes" and wish.penalty:
         raise SettingError("engine='lifetimes' takes no penalty here; use 'selfloop'")
     return wish
-
-
-def _names(covariates: Sequence[str]) -> Sequence[str]:
-    """Return names of covariates; a single text is a mistake."""
-    if isinstance(covariates, str):
-        raise SettingError(
-            f"covariates must be a list of names, such as [{covariates!r}]"
-        )
-    names = list(covariates) if isinstance(covariates, Iterable) else [covariates]
-    if not all(isinstance(name, str) for name in names):
-        raise SettingError(f"covariates must be a list of names; got {covariates!r}")
-    if len(set(names)) < len(names):
-        raise SettingError("covariates must not name a column twice")
-    return names
-
-
-def _last_day(at: str | date | None, events: Events) -> date | None:
-    """Return the last day to learn from."""
-    if at is None:
-        return None
-    day = check_day("at", at)
-    if not events.start <= day <= events.end:
-        raise SettingError(
-            f"at must lie between {events.start} and {events.end}; got {day}"
-        )
-    return day
 
 
 def _fit_purchases(

@@ -9,15 +9,13 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
-from scipy.special import gammaincinv
 
 from selfloop.core.errors import FitError
-from selfloop.core.settings import CONFIDENCE
 from selfloop.kernels.covariates import Effect, spread
 from selfloop.kernels.fitting import delta_variance
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
 from selfloop.kernels.horizon import Steps
-from selfloop.kernels.intervals import normal_quantile
+from selfloop.kernels.intervals import Interval, gamma_interval, log_interval
 from selfloop.kernels.purchase_model import Params, PurchaseModel
 from selfloop.kernels.rows import FloatArray, dot
 from selfloop.measures.lifetime.flow import (
@@ -32,22 +30,7 @@ from selfloop.measures.lifetime.flow import (
 )
 from selfloop.measures.lifetime.population import Population
 
-_MOST_LOG = 500.0  # of how far an interval reaches, so that it stays a number
 _NEAR = 1e-200  # a rate this many times as high or low is beyond all numbers
-
-
-class Interval(NamedTuple):
-    """A number and the 95 % interval around it; NaN where it is not known.
-
-    Parameters
-    ----------
-    value, low, high : float
-        The number and the ends.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 class Total(NamedTuple):
@@ -313,36 +296,10 @@ def totals(forecast: Forecast, whom: Population) -> tuple[Total, Total]:
     )
     luck = np.array([random.purchases, random.value * forecast.money_factor**2])
     purchases, value = (
-        Total(_known(s, v), _interval(s, v + chance_of))
+        Total(log_interval(s, v), gamma_interval(s, v + chance_of))
         for s, v, chance_of in zip(sums, variance, luck, strict=True)
     )
     return purchases, value
-
-
-def _known(value: float, variance: float) -> Interval:
-    """Return an expectation with its interval, on the log scale.
-
-    However little is known of it, the expectation itself lies inside.
-    """
-    mean, error = float(value), math.sqrt(variance)
-    if not mean > 0:
-        return Interval(mean, mean, mean)
-    factor = math.exp(min(normal_quantile(CONFIDENCE) * error / mean, _MOST_LOG))
-    return Interval(mean, mean / factor, mean * factor)
-
-
-def _interval(value: float, variance: float) -> Interval:
-    """Return a number above 0 with its interval: a gamma variable of that variance.
-
-    It stays above 0, and next to nothing it neither overflows nor claims much.
-    """
-    mean, spread = float(value), float(variance)
-    if not mean > 0 or not spread > 0:
-        known = mean if spread == 0 or mean == 0 else math.nan
-        return Interval(mean, known, known)
-    shape, tail = mean**2 / spread, (1 - CONFIDENCE) / 2
-    low, high = (float(gammaincinv(shape, q)) for q in (tail, 1 - tail))
-    return Interval(mean, low * mean / shape, high * mean / shape)
 
 
 def new_customer(forecast: Forecast, design: FloatArray) -> tuple[Interval, Interval]:
@@ -386,4 +343,4 @@ def new_customer(forecast: Forecast, design: FloatArray) -> tuple[Interval, Inte
         variance[1] += spend.variance(
             lambda values: np.array([per_money * price(values) * factor]), 1
         )[0]
-    return _known(sums[0], variance[0]), _known(sums[1], variance[1])
+    return log_interval(sums[0], variance[0]), log_interval(sums[1], variance[1])

@@ -11,8 +11,16 @@ import pyarrow as pa
 
 from selfloop.core import schema
 from selfloop.core.display import format_value, show_html, show_text
+from selfloop.core.settings import check_whole
 from selfloop.inputs.events import Events
-from selfloop.kernels.forest import descendants, subtree_depth, tree_stats
+from selfloop.kernels.forest import (
+    descendants,
+    subtree_depth,
+    subtree_sum,
+    tree_stats,
+)
+from selfloop.kernels.horizon import MAX_DAYS
+from selfloop.measures.referral.generations import generation_table
 
 N_TREES = 100
 """The table of trees keeps this many of the largest."""
@@ -75,6 +83,8 @@ class ReferralNetwork:
     k : float
         The product: successful referrals per buyer so far, biased low on young
         data; see `self_loop` for R.
+    window_days : int
+        W of the matured columns of `generations`.
     end : date
         Last observed day.
     """
@@ -91,6 +101,7 @@ class ReferralNetwork:
     k_invitations: float
     k_conversion: float
     k: float
+    window_days: int
     end: date
 
     def to_frame(self) -> pd.DataFrame:
@@ -119,6 +130,7 @@ class ReferralNetwork:
             ("trees", self.n_roots),
             ("longest chain", self.max_generation),
             ("K so far", k),
+            ("matured: W", format_value(self.window_days, "days")),
         ]
 
     def _tables(self) -> list[tuple[str, pd.DataFrame, str]]:
@@ -182,13 +194,20 @@ def forest_of(events: Events) -> Forest:
     )
 
 
-def referral_network(events: Events) -> ReferralNetwork:
+def referral_network(
+    events: Events, *, window_days: int = 90, values: ir.Table | None = None
+) -> ReferralNetwork:
     """Who brought whom, how deep it goes and how large the trees are.
 
     Parameters
     ----------
     events : Events
         Result of `read_events`, with referrals.
+    window_days : int
+        W: days in which people of all generations are compared, at least 1.
+    values : ibis table, optional
+        Result of `customer_value` of these events, for the lifetime value by
+        generation.
 
     Returns
     -------
@@ -198,9 +217,17 @@ def referral_network(events: Events) -> ReferralNetwork:
     ------
     MissingTableError
         There is no table of referrals.
+    SettingError
+        `window_days` is outside its range, or `values` has no lifetime value.
 
     Notes
     -----
+    Later generations are younger: they have had less time to buy. Generations are
+    therefore compared by those who were seen for W days, and by what they did in these
+    (`share_matured`, `value_matured`), not by revenue so far. Without a table of visits
+    those who came by themselves are seen only when they buy, so that their share who
+    do is missing.
+
     Each person has at most one referrer here: with ``attribution="linear"`` or
     ``"time_decay"`` the first. The generation of a person is the distance to the
     root of the tree; structural virality is the mean distance between two people of
@@ -221,8 +248,9 @@ def referral_network(events: Events) -> ReferralNetwork:
     """
     Events.check(events)
     events.need("referrals", "referral_network")
+    check_whole("window_days", window_days, low=1, high=MAX_DAYS)
     forest = forest_of(events)
-    generations = _generations(events)
+    generations = generation_table(events, window_days, values)
     n_links = int((forest.parent >= 0).sum())
     n_successes = int((forest.is_buyer & (forest.parent >= 0)).sum())
     n_buyers = int(generations["n_buyers"].sum())
@@ -239,27 +267,9 @@ def referral_network(events: Events) -> ReferralNetwork:
         k_invitations=n_links / n_buyers if n_buyers else np.nan,
         k_conversion=n_successes / n_links if n_links else np.nan,
         k=n_successes / n_buyers if n_buyers else np.nan,
+        window_days=window_days,
         end=events.end,
     )
-
-
-def _generations(events: Events) -> pd.DataFrame:
-    """Count people, buyers and revenue by generation."""
-    core = events.core
-    table: pd.DataFrame = (
-        core.group_by("generation")
-        .aggregate(
-            n_people=core.count(),
-            n_buyers=(core.n_purchases > 0).sum(),
-            revenue=core.revenue.sum().cast("float64"),
-        )
-        .order_by("generation")
-        .to_pandas()
-    )
-    buyers = table["n_buyers"].where(table["n_buyers"] > 0)
-    table["share_buyers"] = table["n_buyers"] / table["n_people"]
-    table["revenue_per_buyer"] = table["revenue"] / buyers
-    return table[schema.names("generations")]
 
 
 def _trees(events: Events, forest: Forest) -> pd.DataFrame:
@@ -287,6 +297,7 @@ def _trees(events: Events, forest: Forest) -> pd.DataFrame:
             "structural_virality": stats.structural_virality[largest],
             "revenue": stats.value[largest],
             "revenue_root": stats.value_root[largest],
+            "revenue_brought": stats.value[largest] - stats.value_root[largest],
         },
         columns=schema.names("trees"),
     )
@@ -300,13 +311,18 @@ def _people(events: Events, forest: Forest) -> ir.Table:
                 "person_no": forest.person_no,
                 "reach": descendants(forest.parent, forest.generation),
                 "subtree_depth": subtree_depth(forest.parent, forest.generation),
+                "own_revenue": forest.revenue,
+                "subtree_revenue": subtree_sum(
+                    forest.parent, forest.generation, value=forest.revenue
+                ),
             }
         ),
         "network",
     )
     core = events.core
     ids = core.select("person_no", "person_id")
-    rows = core.join(found, "person_no")
+    rows = core.drop("revenue").join(found, "person_no")
+    rows = rows.rename(revenue="own_revenue")
     for which in ("referrer", "root"):
         names = ids.rename({f"{which}_no": "person_no", f"{which}_id": "person_id"})
         rows = rows.left_join(names, f"{which}_no").drop(f"{which}_no_right")

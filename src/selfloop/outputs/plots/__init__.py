@@ -7,18 +7,23 @@ from matplotlib.axes import Axes
 from selfloop.measures.analyze import Analysis
 from selfloop.measures.cohorts import Cohorts
 from selfloop.measures.funnel import Funnel
+from selfloop.measures.grid import ValueGrid
 from selfloop.measures.lifetime.backtest import Backtest
 from selfloop.measures.lifetime.compare import ModelComparison
 from selfloop.measures.lifetime.parts import FrequencyRecency
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.lifetime.spread import SpendDistribution
 from selfloop.measures.loop import SelfLoop
+from selfloop.measures.referral.backtest import ReferralBacktest
+from selfloop.measures.referral.concentration import Concentration
 from selfloop.measures.referral.network import ReferralNetwork
+from selfloop.measures.referral.timing import ReferralTimes
 from selfloop.measures.summary import ValueSummary
 from selfloop.outputs.plots.backtest import (
     plot_calibration,
     plot_cumulative,
     plot_frequencies,
+    plot_referral_calibration,
     plot_tracking,
 )
 from selfloop.outputs.plots.circulation import plot_self_circulation
@@ -26,12 +31,18 @@ from selfloop.outputs.plots.cohorts import plot_cohorts
 from selfloop.outputs.plots.comparison import plot_comparison
 from selfloop.outputs.plots.fonts import SelfloopFontWarning
 from selfloop.outputs.plots.funnel import plot_funnel
+from selfloop.outputs.plots.kinds import plot_referral_times, plot_value_grid
 from selfloop.outputs.plots.lifetime import plot_lifetime, plot_lifts
 from selfloop.outputs.plots.lifetime_matrix import (
     plot_frequency_recency,
     plot_p_alive,
 )
 from selfloop.outputs.plots.loop import plot_loop
+from selfloop.outputs.plots.network import (
+    plot_concentration,
+    plot_generations,
+    plot_virality,
+)
 from selfloop.outputs.plots.reproduction import plot_reproduction
 from selfloop.outputs.plots.spend import plot_spend
 from selfloop.outputs.plots.tree import plot_referral_tree
@@ -48,14 +59,18 @@ __all__ = [
     "plot_calibration",
     "plot_cohorts",
     "plot_comparison",
+    "plot_concentration",
     "plot_cumulative",
     "plot_frequencies",
     "plot_frequency_recency",
     "plot_funnel",
+    "plot_generations",
     "plot_lifetime",
     "plot_lifts",
     "plot_loop",
     "plot_p_alive",
+    "plot_referral_calibration",
+    "plot_referral_times",
     "plot_referral_tree",
     "plot_reproduction",
     "plot_self_circulation",
@@ -64,6 +79,8 @@ __all__ = [
     "plot_tracking",
     "plot_value_by_source",
     "plot_value_distribution",
+    "plot_value_grid",
+    "plot_virality",
 ]
 
 
@@ -81,7 +98,8 @@ def plot(
     result : object
         What a measure returned: `Analysis`, `Funnel`, `SelfLoop`, `Cohorts`,
         `LifetimeModel`, `ModelComparison`, `Backtest`, `FrequencyRecency`,
-        `SpendDistribution`, `ReferralNetwork` or `ValueSummary`.
+        `SpendDistribution`, `ReferralNetwork`, `ReferralTimes`, `Concentration`,
+        `ReferralBacktest`, `ValueGrid` or `ValueSummary`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     lang : {"en", "zh"}, optional
@@ -113,11 +131,15 @@ def plot(
 plot.register(Analysis, plot_loop)
 plot.register(Backtest, plot_tracking)
 plot.register(Cohorts, plot_cohorts)
+plot.register(Concentration, plot_concentration)
 plot.register(FrequencyRecency, plot_frequency_recency)
 plot.register(Funnel, plot_funnel)
 plot.register(LifetimeModel, plot_lifetime)
 plot.register(ModelComparison, plot_comparison)
+plot.register(ReferralBacktest, plot_referral_calibration)
 plot.register(ReferralNetwork, plot_referral_tree)
+plot.register(ReferralTimes, plot_referral_times)
 plot.register(SelfLoop, plot_self_circulation)
 plot.register(SpendDistribution, plot_spend)
+plot.register(ValueGrid, plot_value_grid)
 plot.register(ValueSummary, plot_social_value)

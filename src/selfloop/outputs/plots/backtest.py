@@ -4,6 +4,7 @@ from datetime import date
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from selfloop.core.display import format_value
 from selfloop.core.settings import check_choice
 from selfloop.measures.lifetime.backtest import MEASURES, Backtest
+from selfloop.measures.referral.backtest import ReferralBacktest
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -132,22 +134,7 @@ def plot_calibration(
             is_value = measure == "value" and backtest.model.spend is None
             pen.blank(pen.say("calibration.no_spend" if is_value else "plot.no_data"))
             return pen.ax
-        ink = pen.ax.xaxis.label.get_color()
-        predicted, actual = floats(table, "predicted"), floats(table, "actual")
-        low, high = floats(table, "actual_low"), floats(table, "actual_high")
-        top = 1.05 * float(np.nanmax([predicted, actual, high])) or 1.0
-        least = min(0.0, 1.1 * float(np.nanmin([predicted, actual])))
-        pen.ax.plot(
-            [least, top], [least, top], color=_MODEL, linewidth=1.2, linestyle="--",
-            label=pen.say("calibration.diagonal"), zorder=1,
-        )  # fmt: skip
-        pen.ax.errorbar(
-            predicted, actual, [actual - low, high - actual], color=ink, marker="o",
-            markersize=5, capsize=3, linewidth=1.2, linestyle="",
-            label=pen.say("calibration.points"),
-        )  # fmt: skip
-        _name_tenths(pen.ax, table["decile"].tolist(), predicted, actual, top)
-        _root_axes(pen.ax, least, top)
+        _draw_tenths(pen, table)
         window = pen.days(backtest.horizon_days)
         currency = backtest.model.currency
         unit = pen.name(currency) if currency else pen.say("unit.currency")
@@ -156,6 +143,56 @@ def plot_calibration(
         clean(pen.ax)
         pen.ax.legend(frameon=False, fontsize="small", loc="upper left")
         return pen.ax
+
+
+def plot_referral_calibration(
+    test: ReferralBacktest, ax: Axes | None = None, *, lang: Lang = "en"
+) -> Axes:
+    """Draw whom tenths of customers brought against what was predicted of them.
+
+    Parameters
+    ----------
+    test : ReferralBacktest
+        From `selfloop.backtest_referrals`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    lang : {"en", "zh"}, optional
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        As `plot_calibration`.
+    """
+    with drawing(ax, lang, size=(6.0, 5.0)) as pen:
+        pen.title(pen.say("calibration.referrals_title"))
+        _draw_tenths(pen, test.deciles)
+        window = pen.days(test.horizon_days)
+        pen.ax.set_xlabel(pen.say("calibration.referrals", window=window))
+        pen.ax.set_ylabel(pen.say("calibration.actual_referrals"))
+        clean(pen.ax)
+        pen.ax.legend(frameon=False, fontsize="small", loc="upper left")
+        return pen.ax
+
+
+def _draw_tenths(pen: Pen, table: pd.DataFrame) -> None:
+    """Draw tenths of customers with their intervals, and the diagonal."""
+    ink = pen.ax.xaxis.label.get_color()
+    predicted, actual = floats(table, "predicted"), floats(table, "actual")
+    low, high = floats(table, "actual_low"), floats(table, "actual_high")
+    top = 1.05 * float(np.nanmax([predicted, actual, high])) or 1.0
+    least = min(0.0, 1.1 * float(np.nanmin([predicted, actual])))
+    pen.ax.plot(
+        [least, top], [least, top], color=_MODEL, linewidth=1.2, linestyle="--",
+        label=pen.say("calibration.diagonal"), zorder=1,
+    )  # fmt: skip
+    pen.ax.errorbar(
+        predicted, actual, [actual - low, high - actual], color=ink, marker="o",
+        markersize=5, capsize=3, linewidth=1.2, linestyle="",
+        label=pen.say("calibration.points"),
+    )  # fmt: skip
+    _name_tenths(pen.ax, table["decile"].tolist(), predicted, actual, top)
+    _root_axes(pen.ax, least, top)
 
 
 def plot_frequencies(

@@ -25,6 +25,10 @@ _MAX_LAYERED_LEAVES = 24
 _MAX_NAMED = 60
 _MAX_LEVEL_NAMES = 8
 _N_BEST_NAMED = 7
+_NAME_PLACES = 14
+_MARGIN = 0.12
+_LETTER = 4.7  # points: the mean width of a letter of a name, and how near two
+_TOUCH = 5.0  # names may come before they cannot be read
 _COLUMNS = ("person_id", "referrer_id", "generation", "n_invited", "n_referred",
             "reach", "subtree_depth")  # fmt: skip
 
@@ -93,7 +97,7 @@ def plot_referral_tree(
         _draw_names(pen, people, parent, layout)
         depth = format_value(people["subtree_depth"].iloc[0], "int")
         words = pen.say(
-            "tree.title", root=pen.name(root_id), depth=depth,
+            "tree.title", root=pen.name(_shortened(root_id)), depth=depth,
             n=format_value(n_people, "int"),
         )  # fmt: skip
         if n_people > len(people):
@@ -223,6 +227,10 @@ def _draw_people(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -
     base = 26 if len(parent) <= _MAX_NAMED else max(3, 2600 / len(parent))
     reach = floats(people, "reach")
     size = base * (1 + 2.2 * np.sqrt(reach) / max(1.0, np.sqrt(reach.max() / 4)))
+    if layout.angle is None:
+        # In a long chain the dots must not cover one another.
+        apart = _points(ax)[0] / max(1.0, layout.x.max())
+        size *= min(1.0, (0.7 * apart) ** 2 / size.max())
     brought = floats(people, "n_referred") > 0
     invited = ~brought & (floats(people, "n_invited") > 0)
     face, orange = ax.figure.get_facecolor(), STAGE_COLOURS["referral"]
@@ -241,9 +249,17 @@ def _draw_people(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -
         layout.x[:1], layout.y[:1], size[:1] + 40, facecolor="none", linewidth=1.5,
         edgecolor=STAGE_COLOURS["traffic"], label=pen.say("tree.root"), zorder=3,
     )  # fmt: skip
+    spots = np.column_stack([layout.x, layout.y])
+    room = np.ptp(spots, axis=0) * _margins(ax, people, layout)
+    # As if there were dots at the ends of the names: equal scales may not cut them.
+    ax.update_datalim([spots.min(axis=0) - room, spots.max(axis=0) + room])
+    ax.margins(0.01)
     if layout.angle is not None:
-        ax.set_aspect("equal")
-    ax.margins(0.12)
+        # The box stays as wide as it is, and the title with it; Axes that share
+        # their limits with others cannot do that.
+        is_shared = len(ax.get_shared_x_axes().get_siblings(ax)) > 1
+        is_shared |= len(ax.get_shared_y_axes().get_siblings(ax)) > 1
+        ax.set_aspect("equal", adjustable="box" if is_shared else "datalim")
     ax.legend(
         loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False,
         fontsize="small",
@@ -252,13 +268,19 @@ def _draw_people(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -
 
 
 def _draw_names(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) -> None:
-    """Write all names of a small tree, or those with most descendants."""
+    """Write the names of a small tree, or those with most descendants.
+
+    Where names would cover one another, the one with more descendants stays, and no
+    name covers the dot of somebody else who brought people.
+    """
     is_leaf = np.bincount(parent[1:], minlength=len(parent)) == 0
     is_deep = layout.angle is None and layout.x.max() > _MAX_LEVEL_NAMES
     box: dict[str, Any] = {
         "boxstyle": "round,pad=0.15", "linewidth": 0, "alpha": 0.75,
         "facecolor": pen.ax.figure.get_facecolor(),
     }  # fmt: skip
+    spots = _spots(pen.ax, people, layout)
+    taken = np.empty((0, 2))
     for row in _named(floats(people, "reach"), layout):
         turn, side, shift = 0.0, "center", (0.0, 11.0)
         if is_leaf[row]:
@@ -266,25 +288,74 @@ def _draw_names(pen: Pen, people: pd.DataFrame, parent: Ints, layout: Layout) ->
             turn, side, shift = _outward(angle)
         elif is_deep:
             turn, side, shift = 60.0, "left", (2.0, 9.0)
+        name = _shortened(people["person_id"].iloc[row])
+        covered = _covered(spots[row] + shift, len(name), turn, side)
+        others = spots[~is_leaf & (np.arange(len(parent)) != row)]
+        gaps = np.linalg.norm(covered[:, None] - np.vstack([taken, others]), axis=2)
+        if (gaps < _TOUCH * (1.6 if is_deep else 1)).any():
+            continue
+        taken = np.vstack([taken, covered])
         pen.ax.annotate(
-            pen.name(people["person_id"].iloc[row]), (layout.x[row], layout.y[row]),
+            pen.name(name), (layout.x[row], layout.y[row]),
             shift, textcoords="offset points", ha=side, va="center", rotation=turn,
             rotation_mode="anchor", fontsize="x-small", zorder=4,
             bbox=None if is_leaf[row] or is_deep else box,
         )  # fmt: skip
 
 
+def _shortened(person_id: str) -> str:
+    """Cut a long id in the middle: ids mostly differ at their ends."""
+    if len(person_id) <= _NAME_PLACES:
+        return person_id
+    half = _NAME_PLACES // 2
+    return f"{person_id[: half - 1]}…{person_id[-half:]}"
+
+
+def _points(ax: Axes) -> Floats:
+    """Return width and height of an Axes in points, before it is laid out."""
+    return np.array([ax.bbox.width, ax.bbox.height]) * 72 / ax.figure.dpi
+
+
+def _margins(ax: Axes, people: pd.DataFrame, layout: Layout) -> tuple[float, float]:
+    """Return the room around the dots, so that the names at the rim fit in."""
+    if len(people) > _MAX_NAMED:
+        return _MARGIN / 2, _MARGIN / 2
+    letters = max(len(_shortened(person)) for person in people["person_id"])
+    rim = 10.0 + letters * _LETTER
+    width, height = rim / np.maximum(_points(ax) - 2 * rim, 2 * rim)
+    tall = _MARGIN if layout.angle is None else max(_MARGIN, float(height))
+    return max(_MARGIN, float(width)), tall
+
+
+def _spots(ax: Axes, people: pd.DataFrame, layout: Layout) -> Floats:
+    """Return where people will stand, in points, up to a common shift."""
+    spots = np.column_stack([layout.x, layout.y])
+    room = 1 + 2 * np.array(_margins(ax, people, layout))
+    scale = _points(ax) / (np.maximum(np.ptp(spots, axis=0), 1e-9) * room)
+    return np.asarray(spots * (scale if layout.angle is None else scale.min()))
+
+
+def _covered(start: Floats, n_letters: int, turn: float, side: str) -> Floats:
+    """Return points along a name, about as many as it has letters."""
+    length = n_letters * _LETTER
+    first = {"left": 0.0, "center": -length / 2, "right": -length}[side]
+    along = first + np.linspace(0, length, n_letters + 1)
+    angle = np.radians(turn)
+    return start + np.outer(along, [np.cos(angle), np.sin(angle)])
+
+
 def _named(reach: Floats, layout: Layout) -> list[int]:
-    """Return who is named: everybody, or the largest that do not stand together."""
+    """Return whom to name: everybody, or the largest that do not stand together."""
+    largest = [int(row) for row in np.argsort(-reach, kind="stable")]
     if len(reach) <= _MAX_NAMED:
-        return list(range(len(reach)))
+        return largest
     spots = np.column_stack([layout.x, layout.y])
     apart = 0.08 * max(np.ptp(layout.x), np.ptp(layout.y))
     named: list[int] = []
-    for row in np.argsort(-reach, kind="stable"):
+    for row in largest:
         far = np.linalg.norm(spots[named] - spots[row], axis=1) > apart
         if reach[row] > 0 and far.all():
-            named.append(int(row))
+            named.append(row)
         if len(named) == _N_BEST_NAMED:
             break
     return named

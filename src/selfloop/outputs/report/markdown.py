@@ -1,43 +1,30 @@
 """The numbers of a report as Markdown."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from selfloop.outputs.report import formats as fmt
 from selfloop.outputs.report import lifetime_words
-from selfloop.outputs.report.finding import Sentence, finding
+from selfloop.outputs.report.finding import finding
 from selfloop.outputs.report.folding import unfold
 from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.markdown_referral import referral
 from selfloop.outputs.report.reasons import said_in
 from selfloop.outputs.report.summary import show
 from selfloop.outputs.report.voice import PageLang, Voice
+from selfloop.outputs.report.writer import (
+    Table,
+    Writer,
+    paragraphs,
+    section,
+    span,
+    table,
+)
 from selfloop.outputs.tables import markdown_cell
-from selfloop.outputs.text import TEXTS, text
 
 Numbers = Mapping[str, Any]
-Table = tuple[Sequence[str], list[list[str]]]
 
 _AGES = (1, 2, 3, 6, 12)
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """What every section is written with: numbers as rows, languages, currency."""
-
-    n: Numbers
-    voice: Voice
-    money: Money
-
-    def say(self, key: str, **values: object) -> str:
-        """Say a text in the languages of the report, on one line."""
-        langs = self.voice.langs
-        said = dict.fromkeys(text(key, lang, **values) for lang in langs)
-        return " / ".join(said).replace("**", "")
-
-    def known(self, key: str, otherwise: str) -> str:
-        """Say a text when there is one of that key, and else show what was given."""
-        return self.say(key) if key in TEXTS else otherwise
 
 
 def markdown(numbers: Numbers, *, lang: PageLang = "both") -> str:
@@ -57,63 +44,31 @@ def markdown(numbers: Numbers, *, lang: PageLang = "both") -> str:
         stay inside their cells.
     """
     n = unfold(numbers)
-    writer = _Writer(n, Voice(lang), Money(n["meta"]["currency"]))
+    writer = Writer(n, Voice(lang), Money(n["meta"]["currency"]))
     parts = [
         f"# {markdown_cell(n['meta']['title'] or writer.say('report.title'))}",
         f"{n['meta']['start']} – {n['meta']['end']} · {n['meta']['timezone']}",
         *_finding(writer),
-        *_section(writer, "nav.summary", _cards(writer)),
-        *_section(writer, "funnel.head", _windows(writer)),
-        *_section(writer, "circulation.head", _months(writer), _r(writer)),
-        *_section(writer, "cohorts.head", _cohorts(writer)),
+        *section(writer, "nav.summary", _cards(writer)),
+        *section(writer, "funnel.head", _windows(writer)),
+        *section(writer, "circulation.head", _months(writer), _r(writer)),
+        *section(writer, "cohorts.head", _cohorts(writer)),
         *_lifetime(writer),
-        *_section(writer, "social.head", _generations(writer), _books(writer)),
-        *_section(writer, "advocates.head", _advocates(writer)),
-        *_section(writer, "quality.head", _audit(writer), _notes(writer)),
+        *section(writer, "social.head", _generations(writer), _books(writer)),
+        *section(writer, "advocates.head", _advocates(writer)),
+        *referral(writer),
+        *section(writer, "quality.head", _audit(writer), _notes(writer)),
         f"selfloop {n['selfloop_version']}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _paragraphs(writer: _Writer, said: Sequence[Sentence]) -> Iterable[str]:
-    """Write sentences as one paragraph for each language."""
-    for lang in writer.voice.langs if said else ():
-        gap = "" if lang == "zh" else " "
-        yield gap.join(text(s.key, lang, **s.values) for s in said)
-
-
-def _finding(writer: _Writer) -> Iterable[str]:
+def _finding(writer: Writer) -> Iterable[str]:
     """Write the finding."""
-    return _paragraphs(writer, finding(writer.n))
+    return paragraphs(writer, finding(writer.n))
 
 
-def _section(writer: _Writer, key: str, *tables: Table) -> Iterable[str]:
-    """Write a heading and its tables; an empty one is said to be missing."""
-    yield f"## {writer.say(key)}"
-    filled = [table for table in tables if table[1]]
-    if not filled:
-        yield writer.say("report.missing")
-    for table in filled:
-        yield _table(writer, table)
-
-
-def _table(writer: _Writer, table: Table) -> str:
-    """Write a table."""
-    heads, rows = table
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    body = [[markdown_cell(cell) for cell in row] for row in rows]
-    heads = [markdown_cell(writer.known(head, head)) for head in heads]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *body])
-
-
-def _span(value: str, low: float | None, high: float | None, write: Any) -> str:  # noqa: ANN401
-    """Write a value with its interval, if it has one."""
-    if low is None or high is None:
-        return value
-    return f"{value} ({write(low)} – {write(high)})"
-
-
-def _cards(writer: _Writer) -> Table:
+def _cards(writer: Writer) -> Table:
     """Write the key numbers."""
     rows = []
     for card in writer.n["kpis"]:
@@ -128,12 +83,12 @@ def _cards(writer: _Writer) -> Table:
     return ("col.item", "col.value", "col.interval", "col.horizon"), rows
 
 
-def _windows(writer: _Writer) -> Table:
+def _windows(writer: Writer) -> Table:
     """Write every rate within every window, in two forms."""
     rows = []
     for row in writer.n["funnel"]["windows"]:
         shares = [
-            _span(fmt.share(row[f"share_{form}"]), row[f"share_{form}_low"],
+            span(fmt.share(row[f"share_{form}"]), row[f"share_{form}_low"],
                   row[f"share_{form}_high"], fmt.share)
             for form in ("matured", "within")
         ]  # fmt: skip
@@ -145,7 +100,7 @@ def _windows(writer: _Writer) -> Table:
     return heads, rows
 
 
-def _months(writer: _Writer) -> Table:
+def _months(writer: Writer) -> Table:
     """Write what carried each month; the share only beside R."""
     known = writer.n["loop"]["horizon_days"] is not None
     heads = ["col.month", "col.orders", "col.repeat", "stage.referral", "source.paid",
@@ -161,14 +116,14 @@ def _months(writer: _Writer) -> Table:
     return [*heads, *(["col.share_orders"] if known else [])], rows
 
 
-def _r(writer: _Writer) -> Table:
+def _r(writer: Writer) -> Table:
     """Write R at each horizon."""
     rows = [
         [
             str(row["horizon_days"]),
             fmt.count(row["n_observed"]),
             fmt.count(row["n_referrals"]),
-            _span(fmt.number(row["r"]), row["r_low"], row["r_high"], fmt.number),
+            span(fmt.number(row["r"]), row["r_low"], row["r_high"], fmt.number),
             fmt.number(row["k_naive"]),
         ]
         for row in writer.n["loop"]["reproduction"]
@@ -176,7 +131,7 @@ def _r(writer: _Writer) -> Table:
     return ("col.horizon", "col.observed", "col.referrals", "col.r", "col.naive"), rows
 
 
-def _cohorts(writer: _Writer) -> Table:
+def _cohorts(writer: Writer) -> Table:
     """Write the share of each cohort that bought in some later months."""
     rows = []
     for cohort in writer.n["cohorts"]:
@@ -186,7 +141,7 @@ def _cohorts(writer: _Writer) -> Table:
     return ("col.cohort", "col.buyers", *(f"+{age}" for age in _AGES)), rows
 
 
-def _sources(writer: _Writer) -> Table:
+def _sources(writer: Writer) -> Table:
     """Write the lifetime value per buyer of each source."""
     money = writer.money
     rows = []
@@ -197,48 +152,48 @@ def _sources(writer: _Writer) -> Table:
             writer.known(key, row["source"]),
             fmt.count(row["n_buyers"]),
             money.short(row["revenue_per_buyer"]),
-            _span(money.short(value), row["low"], row["high"], money.short),
+            span(money.short(value), row["low"], row["high"], money.short),
         ])  # fmt: skip
     return ("col.source", "col.buyers", "col.own", "col.lifetime"), rows
 
 
-def _lifetime(writer: _Writer) -> Iterable[str]:
+def _lifetime(writer: Writer) -> Iterable[str]:
     """Write what is expected, whether it would have been right, and by which model."""
     lifetime, money = writer.n["lifetime"], writer.money
     if lifetime["model"] is None:
-        yield from _section(writer, "lifetime.head", _sources(writer))
+        yield from section(writer, "lifetime.head", _sources(writer))
         why = writer.n["unavailable"].get("lifetime value", "")
         yield _missing(writer, "missing.no_model", why)
         return
     yield f"## {writer.say('lifetime.head')}"
-    yield from _paragraphs(writer, lifetime_words.expected(lifetime, money))
-    yield _table(writer, _forecast(writer))
+    yield from paragraphs(writer, lifetime_words.expected(lifetime, money))
+    yield table(writer, _forecast(writer))
     for note in lifetime_words.cautions(lifetime, money):
-        yield from _paragraphs(writer, note)
-    yield _table(writer, _sources(writer))
+        yield from paragraphs(writer, note)
+    yield table(writer, _sources(writer))
     if lifetime["spend"] is None:
         yield _missing(writer, "missing.no_spend_model", lifetime["spend_reason"])
     yield f"### {writer.say('backtest.head')}"
     if lifetime["backtest"] is None:
         yield _missing(writer, "report.missing", lifetime["backtest_reason"])
     else:
-        yield from _paragraphs(writer, lifetime_words.backtested(lifetime, money))
-        yield _table(writer, _scores(writer))
+        yield from paragraphs(writer, lifetime_words.backtested(lifetime, money))
+        yield table(writer, _scores(writer))
         yield writer.say("backtest.decile")
-        yield _table(writer, _deciles(writer))
+        yield table(writer, _deciles(writer))
     yield f"### {writer.say('choice.head')}"
-    yield from _paragraphs(writer, lifetime_words.chosen(lifetime))
+    yield from paragraphs(writer, lifetime_words.chosen(lifetime))
     if lifetime["choice"] is not None:
-        yield _table(writer, _models(writer))
+        yield table(writer, _models(writer))
 
 
-def _missing(writer: _Writer, key: str, why: str) -> str:
+def _missing(writer: Writer, key: str, why: str) -> str:
     """Say what is missing, and why."""
     said = dict.fromkeys(said_in(why, lang) for lang in writer.voice.langs)
     return f"{writer.say(key)}: {markdown_cell(' / '.join(said))}"
 
 
-def _forecast(writer: _Writer) -> Table:
+def _forecast(writer: Writer) -> Table:
     """Write what all buyers and a new one are going to bring, with intervals."""
     lifetime, rows = writer.n["lifetime"], []
     total, new = lifetime["total"], lifetime["new_customer"]
@@ -261,7 +216,7 @@ def _forecast(writer: _Writer) -> Table:
     return ("col.item", "col.value", "col.happen", "col.mean"), rows
 
 
-def _scores(writer: _Writer) -> Table:
+def _scores(writer: Writer) -> Table:
     """Write the scores of the model and of naive methods."""
     test = writer.n["lifetime"]["backtest"]
     rows = []
@@ -281,7 +236,7 @@ def _scores(writer: _Writer) -> Table:
     return tuple(f"col.{head}" for head in heads), rows
 
 
-def _deciles(writer: _Writer) -> Table:
+def _deciles(writer: Writer) -> Table:
     """Write the tenths of buyers, predicted and actual."""
     rows = []
     for row in writer.n["lifetime"]["backtest"]["deciles"]:
@@ -289,13 +244,13 @@ def _deciles(writer: _Writer) -> Table:
         rows.append([
             str(row["decile"]), writer.say(f"measure.{row['measure']}"),
             fmt.count(row["n_people"]), write(row["predicted"]),
-            _span(write(row["actual"]), row["actual_low"], row["actual_high"], write),
+            span(write(row["actual"]), row["actual_low"], row["actual_high"], write),
         ])  # fmt: skip
     return ("col.decile", "col.measure", "col.people", "col.predicted",
             "col.actual"), rows  # fmt: skip
 
 
-def _models(writer: _Writer) -> Table:
+def _models(writer: Writer) -> Table:
     """Write the models of purchases side by side."""
     rows = [
         [
@@ -314,7 +269,7 @@ def _models(writer: _Writer) -> Table:
     return tuple(f"col.{head}" for head in heads), rows
 
 
-def _generations(writer: _Writer) -> Table:
+def _generations(writer: Writer) -> Table:
     """Write people and revenue of each generation."""
     rows = [
         [
@@ -328,7 +283,7 @@ def _generations(writer: _Writer) -> Table:
     return ("col.generation", "col.people", "col.buyers", "col.revenue"), rows
 
 
-def _books(writer: _Writer) -> Table:
+def _books(writer: Writer) -> Table:
     """Write the books of the ledger, which balance."""
     if not writer.n["social"]["network"]:
         return ("social.books", "col.value"), []
@@ -342,7 +297,7 @@ def _books(writer: _Writer) -> Table:
     return ("social.books", "col.value"), rows
 
 
-def _advocates(writer: _Writer) -> Table:
+def _advocates(writer: Writer) -> Table:
     """Write the customers with the highest social value."""
     rows = [
         [
@@ -360,7 +315,7 @@ def _advocates(writer: _Writer) -> Table:
     return heads, rows
 
 
-def _audit(writer: _Writer) -> Table:
+def _audit(writer: Writer) -> Table:
     """Write where every row went."""
     rows = [
         [
@@ -375,7 +330,7 @@ def _audit(writer: _Writer) -> Table:
     return ("col.table", "col.outcome", "col.reason", "col.rows", "col.amount"), rows
 
 
-def _notes(writer: _Writer) -> Table:
+def _notes(writer: Writer) -> Table:
     """Write what is missing, and the notes."""
     rows = [
         [

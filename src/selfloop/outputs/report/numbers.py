@@ -15,6 +15,7 @@ from selfloop.outputs.report.finding import finding
 from selfloop.outputs.report.folding import fold
 from selfloop.outputs.report.lifetime import lifetime_numbers
 from selfloop.outputs.report.plain import plain, records
+from selfloop.outputs.report.referral import referral_numbers
 from selfloop.outputs.text import text
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def report_numbers(
         `selfloop.outputs.report.folding.TABLES` lists them. Keys: ``schema``,
         ``selfloop_version``, ``meta``, ``totals``, ``finding``, ``kpis``,
         ``funnel``, ``loop``, ``cohorts``, ``lifetime``, ``social``, ``advocates``,
-        ``audit``, ``notes``, ``unavailable``.
+        ``referral``, ``audit``, ``notes``, ``unavailable``.
 
     Notes
     -----
@@ -70,6 +71,7 @@ def report_numbers(
         "lifetime": _lifetime(analysis),
         "social": _social(analysis),
         "advocates": _advocates(analysis),
+        "referral": referral_numbers(analysis.referral),
         "audit": _audit(events.audit),
         "notes": records(events.notes),
         "unavailable": dict(analysis.unavailable),
@@ -207,7 +209,7 @@ def _social(analysis: "Analysis") -> dict[str, Any]:
             name: plain(getattr(network, name))
             for name in (
                 "n_people", "n_links", "n_roots", "max_generation", "n_referrers",
-                "k_invitations", "k_conversion", "k",
+                "window_days", "k_invitations", "k_conversion", "k",
             )
         },
     }  # fmt: skip

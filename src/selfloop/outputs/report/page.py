@@ -21,6 +21,7 @@ from selfloop.outputs.report.finding import Sentence, finding
 from selfloop.outputs.report.folding import unfold
 from selfloop.outputs.report.formats import Money
 from selfloop.outputs.report.lifetime_view import lifetime_view
+from selfloop.outputs.report.referral_view import referral_view
 from selfloop.outputs.report.voice import PageLang, Voice
 from selfloop.outputs.tables import format_table
 from selfloop.outputs.text import Lang
@@ -213,12 +214,20 @@ def _sections(numbers: Numbers, voice: Voice, money: Money) -> dict[str, Any]:
         "deciles": charts.deciles(numbers["social"]["deciles"], voice, money)
         if numbers["social"]["deciles"]
         else "",
+        "referral": referral_view(numbers, voice, money),
+        "flags_csv": _csv_uri(_flags(numbers), names("anomalies")),
         "has_visits": "visits" in numbers["meta"]["has"],
         "width": lambda value: f"{100 * value / top:.0f}",
         "definitions": _DEFINITIONS,
         "advocates_csv": _csv_uri(numbers["advocates"], names("customer_value")),
         "audit_csv": _csv_uri(numbers["audit"]["rows"], names("audit")),
     }
+
+
+def _flags(numbers: Numbers) -> Sequence[Numbers]:
+    """Return the flags of referrals, none without referrals."""
+    referral = numbers["referral"]
+    return () if referral is None else referral["anomalies"]["flags"]
 
 
 def _moment(text: str) -> str:
