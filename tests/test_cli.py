@@ -467,6 +467,68 @@ def test_lifetime_by_a_model_that_was_asked_for(shop: dict[str, str]) -> None:
     assert empty.stdout.startswith('"model","label"')
 
 
+# --- referrals
+
+
+@pytest.fixture(scope="module")
+def referrals_json(shop: dict[str, str]) -> dict[str, object]:
+    """What the command on referrals says of the shop, as JSON."""
+    result = good("referrals", shop["orders"], shop["referrals"], shop["visits"],
+                  "--horizon-days", "60", "--format", "json", "-q")  # fmt: skip
+    answer: dict[str, object] = json.loads(result.stdout)
+    return answer
+
+
+def test_referrals_are_those_of_the_library(
+    shop: dict[str, str], referrals_json: dict[str, object]
+) -> None:
+    events = sl.read_events(shop["orders"], shop["referrals"], visits=shop["visits"])
+    model = sl.fit_referrals(events)
+    assert referrals_json["schema"] == "selfloop.referrals/1"
+    ahead = referrals_json["ahead"]
+    assert isinstance(ahead, dict)
+    assert ahead["k"] == pytest.approx(model.k)
+    total = model.total(60, value_days=60)
+    for name in ("referrals", "referrals_low", "value", "value_high"):
+        assert ahead["total"][name] == pytest.approx(getattr(total, name))
+    for name, frame in (
+        ("generations", sl.referral_network(events).generations),
+        ("times", sl.referral_times(events).steps),
+        ("differences", sl.compare_referred(events).differences),
+        ("rules", sl.referral_anomalies(events).rules),
+    ):
+        rows = referrals_json[name]
+        assert isinstance(rows, list)
+        assert list(rows[0]) == list(frame)
+        assert len(rows) == len(frame)
+    grid = referrals_json["grid"]
+    assert isinstance(grid, list)
+    assert sum(row["n_people"] for row in grid) >= events.totals["n_buyers"]
+
+
+def test_referrals_table_is_for_people(shop: dict[str, str]) -> None:
+    result = good("referrals", shop["orders"], shop["referrals"])
+    for head in ("four kinds of customers", "generations", "how long it takes",
+                 "referred people beside others", "worth a look"):  # fmt: skip
+        assert f"\n{head}\n" in result.stdout
+    assert re.search(r"^  buyers to be brought, 95 % +[\d,]+ \[", result.stdout,
+                     re.MULTILINE)  # fmt: skip
+    assert "are expected to bring" in result.stdout
+    assert "**" not in result.stdout
+    zh = good("referrals", shop["orders"], shop["referrals"], LANG="zh_CN.UTF-8")
+    assert "四类客户" in zh.stdout
+    assert "预计带来" in zh.stdout
+
+
+def test_one_table_of_referrals(shop: dict[str, str]) -> None:
+    result = good("referrals", shop["orders"], shop["referrals"], "--table",
+                  "advocates", "--format", "csv", "-q")  # fmt: skip
+    rows = records(result.stdout)
+    assert 0 < len(rows) <= 100
+    values = [float(row["social_value"]) for row in rows]
+    assert values == sorted(values, reverse=True)
+
+
 def test_the_models_of_the_command_line_are_those_of_the_library() -> None:
     assert get_args(Model) == MODELS
 

@@ -34,7 +34,9 @@ MONEY = {
     "months": ["revenue", "revenue_repeat", "revenue_first_referral",
                "revenue_first_paid", "revenue_first_organic", "revenue_first_unknown",
                "revenue_before", "revenue_guests"],
-    "generations": ["revenue", "revenue_per_buyer"],
+    "generations": ["revenue", "revenue_per_buyer", "value_matured",
+                    "value_matured_low", "value_matured_high"],
+    "network": ["revenue", "subtree_revenue"],
 }  # fmt: skip
 """Columns of money in the tables that the laws look at."""
 

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import selfloop as sl
+from selfloop.core.errors import SettingError
 from selfloop.core.settings import Rules
+from selfloop.inputs import validate
 from selfloop.inputs.engine import connect, person_key
 from selfloop.inputs.links import Links, resolve
 
@@ -426,3 +429,69 @@ def test_shared_credit_adds_up_and_runs_in_no_ring(network, attribution):
         free = {p for p in left if not (left[p] & set(left))}
         assert free
         left = {p: givers for p, givers in left.items() if p not in free}
+
+
+# Left out by the user ----------------------------------------------------------------
+
+
+SHOP = {
+    "orders": pd.DataFrame({
+        "customer_id": ["a", "b", "c", "d"],
+        "ordered_at": ["2026-01-01", "2026-01-05", "2026-01-06", "2026-01-07"],
+        "amount": [10, 20, 30, 40],
+    }),
+    "referrals": pd.DataFrame({
+        "referrer_id": ["a", "a", "b", "c"], "referee_id": ["b", "c", "c", "d"],
+        "referred_at": ["2026-01-02", "2026-01-03", "2026-01-04", "2026-01-06"],
+    }),
+}  # fmt: skip
+
+
+def test_referrals_that_are_left_out_do_not_count():
+    out = pd.DataFrame({"referrer_id": ["a ", "x"], "referee_id": ["c", "y"]})
+    events = sl.read_events(**SHOP, exclude_referrals=out)
+    audit = events.audit.set_index("code")
+    # a -> c is out, so that b -> c, the second, counts.
+    assert audit.loc["SL208", "n_rows"] == 1
+    assert audit.loc["SL208", "outcome"] == "set_aside"
+    assert audit.loc["SL208", "examples"] == "a -> c on 2026-01-03"
+    assert "SL205" not in audit.index
+    people = sl.people(events).to_pandas().set_index("person_id")
+    assert people["referrer_id"].dropna().to_dict() == {"b": "a", "c": "b", "d": "c"}
+    rows = events.audit[events.audit["table"] == "referrals"]["n_rows"]
+    assert rows.sum() == len(SHOP["referrals"])
+
+
+def test_flagged_referrals_can_be_left_out(tmp_path):
+    events = sl.read_events(**SHOP)
+    pairs = SHOP["referrals"].iloc[[3]]
+    for table in (pairs, pa.Table.from_pandas(pairs)):
+        found = sl.read_events(**SHOP, exclude_referrals=table)
+        assert found.audit.set_index("code").loc["SL208", "n_rows"] == 1
+    path = tmp_path / "out.csv"
+    pairs.to_csv(path, index=False)
+    from_file = sl.read_events(**SHOP, exclude_referrals=path)
+    assert from_file.audit.set_index("code").loc["SL208", "n_rows"] == 1
+    assert "SL208" not in set(events.audit["code"])
+
+
+def test_a_table_without_pairs_is_refused():
+    with pytest.raises(SettingError, match="must have columns referrer_id and referee"):
+        sl.read_events(**SHOP, exclude_referrals=pd.DataFrame({"who": ["a"]}))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_any_precision_are_read_when_tables_are_not_kept(monkeypatch, unit):
+    """Above two million rows, tables stay as they came."""
+    monkeypatch.setattr(validate, "_KEPT_ROWS", 1)
+    orders, referrals = (
+        pa.table({
+            name: pa.array(pd.to_datetime(frame[name]), pa.timestamp(unit))
+            if name.endswith("_at") else pa.array(frame[name])
+            for name in frame
+        })
+        for frame in SHOP.values()
+    )  # fmt: skip
+    events = sl.read_events(orders, referrals)
+    people = sl.people(events).to_pandas().set_index("person_id")
+    assert people["referrer_id"].dropna().to_dict() == {"b": "a", "c": "a", "d": "c"}

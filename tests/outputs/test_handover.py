@@ -288,7 +288,7 @@ def test_a_file_appears_whole_or_not_at_all(by_hand, tmp_path, monkeypatch, suff
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(handover, "_write_lines", stop)
-    monkeypatch.setattr(ibis.backends.duckdb.Backend, "to_parquet", stop)
+    monkeypatch.setattr(handover.pq, "write_table", stop)
     with pytest.raises(FileError, match="SL142"):
         sl.write_graph(by_hand, target)
     assert target.read_text() == "older"
@@ -307,7 +307,7 @@ def test_a_missing_package_is_named_with_the_command(by_hand, monkeypatch, call)
 @pytest.mark.parametrize("call", ["to_networkx", "to_igraph", "write_graph"])
 def test_anything_but_a_network_is_refused(call, tmp_path):
     more = [tmp_path / "a.graphml"] if call == "write_graph" else []
-    with pytest.raises(SettingError, match=r"referral_network\(...\); got DataFrame"):
+    with pytest.raises(SettingError, match=r"link_network\(...\); got DataFrame"):
         getattr(sl, call)(pd.DataFrame(), *more)
 
 
@@ -317,3 +317,23 @@ def test_the_network_is_not_changed(by_hand):
     pd.testing.assert_frame_equal(
         by_hand.people.order_by("person_id").to_pandas(), before
     )
+
+
+def test_networks_of_links_alone_are_handed_over_too(tmp_path):
+    links = pd.DataFrame(
+        {"referrer_id": ["a", "a", "b"], "referee_id": ["b", "c", "d"]}
+    )
+    values = pd.DataFrame({"person_id": ["b", "d"], "value": [2.0, 6.0]})
+    network = sl.link_network(links, values)
+    graph = sl.to_networkx(network)
+    assert set(graph.edges) == {("a", "b"), ("a", "c"), ("b", "d")}
+    assert graph.nodes["a"]["reach"] == 3
+    # Half of d's 6 goes to b, and half of b's 2 + 3 to a.
+    assert graph.nodes["a"]["social_value"] == pytest.approx(2.5)
+    path = sl.write_graph(network, tmp_path / "links.graphml")
+    read = nx.read_graphml(path)
+    assert set(read.edges) == set(graph.edges)
+    assert read.nodes["b"]["value"] == 2.0
+    table = pd.read_parquet(sl.write_graph(network, tmp_path / "links.parquet"))
+    assert len(table) == 4
+    assert sl.to_igraph(network).ecount() == 3

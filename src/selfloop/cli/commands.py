@@ -156,6 +156,23 @@ _LIFETIME = _command(
     "of buyers, weeks by week.",
 )  # fmt: skip
 
+_REFERRALS = _command(
+    "referrals", "referrals:referrals",
+    INPUTS, BAD_ROWS,
+    click.option(
+        "--horizon-days", type=click.IntRange(1, 36_525), default=90,
+        show_default=True, metavar="DAYS", help="Days to come.",
+    ),
+    shown("grid", "advocates", "generations", "trees", "times", "concentration",
+          "differences", "tenure", "along_links", "referral_scores", "rules", "flags",
+          "flagged_links"),
+    example="selfloop referrals orders.csv referrals.csv --table advocates",
+    answers="Who brings whom, what is to come of it, and what looks wrong.",
+    more="Table grid has four kinds of customers, advocates those with the most social "
+    "value, differences referred people beside others, rules and flags what is worth a "
+    "look, flagged_links the referrals in question.",
+)  # fmt: skip
+
 _VALIDATE = _command(
     "validate", "checks:validate",
     INPUTS,
@@ -235,7 +252,7 @@ def _completion(ctx: click.Context, shell: str) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LIFETIME, _LOOP, _VALIDATE, _COLUMNS,
-    _SIMULATE, _DEMO, _completion,
+    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LIFETIME, _LOOP, _REFERRALS, _VALIDATE,
+    _COLUMNS, _SIMULATE, _DEMO, _completion,
 )  # fmt: skip
 """All commands, in the order of the help."""

@@ -107,6 +107,28 @@ TITLES: dict[str, dict[Lang, str]] = {
         "zh": "新买家的购买次数（均值）",
     },
     "new_value": {"en": "their value, mean", "zh": "其价值（均值）"},
+    "links": {"en": "referrals that count", "zh": "有效推荐"},
+    "referrers": {"en": "people who referred", "zh": "推荐过的人"},
+    "k_factor": {
+        "en": "K so far: invitations x conversion",
+        "zh": "至今的 K：人均邀请 x 转化",
+    },
+    "brought_ahead": {
+        "en": "buyers to be brought, 95 %",
+        "zh": "将带来的买家（95%）",
+    },
+    "one_more": {
+        "en": "worth of one more, mean, 95 %",
+        "zh": "每多一位的价值（均值，95%）",
+    },
+    "grid": {"en": "four kinds of customers", "zh": "四类客户"},
+    "generations": {"en": "generations", "zh": "推荐层级"},
+    "times": {"en": "how long it takes", "zh": "需要多久"},
+    "differences": {
+        "en": "referred people beside others",
+        "zh": "被推荐的人与其他人",
+    },
+    "rules": {"en": "worth a look", "zh": "值得核查"},
     "parameters": {"en": "parameters", "zh": "参数"},
     "comparison": {"en": "models of purchases", "zh": "购买模型对比"},
     "scores": {"en": "backtest", "zh": "回测"},
@@ -156,6 +178,12 @@ COLUMNS_ZH: dict[str, str] = {
     "rmse": "均方根误差", "rank_correlation": "秩相关",
     "share_top_tenth": "预测最高十分之一所占比例", "decile": "十分位", "week": "周",
     "last_day": "周末日期", "phase": "阶段", "expected": "预期",
+    "action": "建议", "share_people": "人数占比", "step": "环节",
+    "days_25": "四分之一以内（天）", "days_50": "半数以内（天）",
+    "days_75": "四分之三以内（天）", "naive_days_50": "已发生者的中位数（偏短）",
+    "longest_days": "最长观察 H", "n_others": "其他人数", "referred": "被推荐的人",
+    "others": "其他人", "difference": "差异", "p_adjusted": "校正 p 值", "rule": "规则",
+    "n_referrers": "被标记人数", "n_links": "推荐数", "value_matured": "W 天内消费",
     "actual_so_far": "实际累计", "expected_so_far": "预期累计",
 }  # fmt: skip
 """Chinese names of the columns of the tables that are shown."""

@@ -44,6 +44,7 @@ from selfloop.inputs.opening import (
     open_tables,
     type_tables,
 )
+from selfloop.inputs.read import read_table
 from selfloop.inputs.roster import first_visits, name_people, roster
 from selfloop.inputs.validate import (
     Counts,
@@ -217,6 +218,7 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
     zero_orders: ZeroOrders = "ignore",
     paid_channels: Sequence[str] = DEFAULT_PAID_CHANNELS,
     code_channels: Sequence[str] = DEFAULT_CODE_CHANNELS,
+    exclude_referrals: object | None = None,
     date_format: str | Mapping[str, str] | None = None,
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     progress: Progress | None = None,
@@ -260,6 +262,9 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
     code_channels : sequence of str
         Channels of referrals that stand for a code used at the order; where a
         customer has any, only these count.
+    exclude_referrals : path, glob or table, optional
+        referrer_id, referee_id of referrals that are not to count, such as
+        ``referral_anomalies(events).links()``; the audit has them as SL208.
     date_format : str or dict of str, optional
         Format of dates in text when they have one that is not recognised, such as
         ``"%d/%m/%Y"``; or one for some tables, ``{"orders": "%d/%m/%Y"}``.
@@ -319,9 +324,25 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         say("checking rows")
         counts = {name: count_codes(table) for name, table in typed.items()}
         check_tables(typed, counts, on_bad_rows)
-        return _assemble(typed, counts, rules, last, notes, engine, say)
+        excluded = _excluded(exclude_referrals, engine)
+        return _assemble(typed, counts, rules, last, notes, engine, say, excluded)
     except duckdb.Error as error:
         raise failure(error) from error
+
+
+def _excluded(source: object | None, engine: Engine) -> ir.Table | None:
+    """Read the referrals that are left out, as text."""
+    if source is None:
+        return None
+    table = read_table(source, "exclude_referrals", engine).table
+    ids = ("referrer_id", "referee_id")
+    missing = [name for name in ids if name not in table.columns]
+    if missing:
+        raise SettingError(
+            f"exclude_referrals must have columns referrer_id and referee_id; it has "
+            f"{', '.join(table.columns)}"
+        )
+    return table.select(**{name: table[name].cast("string").strip() for name in ids})
 
 
 def _names(channels: Sequence[str]) -> tuple[str, ...]:
@@ -358,6 +379,7 @@ def _assemble(
     notes: list[tuple[str, str, str]],
     engine: Engine,
     say: Progress,
+    excluded: ir.Table | None,
 ) -> Events:
     """Reduce the typed tables to people, baskets and links."""
     seen = [name for name in typed if name != "spend"]
@@ -378,8 +400,9 @@ def _assemble(
         say("which referral counts")
         used = typed["referrals"].used
         links = resolve(
-            used, stats, alone=_unreferred(typed, end), rules=rules, engine=engine
-        )
+            used, stats, alone=_unreferred(typed, end), rules=rules, engine=engine,
+            excluded=excluded,
+        )  # fmt: skip
     say("one row per person")
     ids = name_people(_named(typed, end), engine)
     visits = _visits(typed, channels)

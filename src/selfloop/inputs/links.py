@@ -57,6 +57,7 @@ def resolve(
     rules: Rules,
     engine: Engine,
     alone: ir.Table | None = None,
+    excluded: ir.Table | None = None,
 ) -> Links:
     """Apply the rules of `Rules.attribution` to readable referral rows.
 
@@ -72,6 +73,8 @@ def resolve(
         Where intermediate tables are kept.
     alone : ibis table, optional
         Rows that name a person (referee_id, referred_at) whom nobody referred.
+    excluded : ibis table, optional
+        referrer_id, referee_id of referrals that the user leaves out.
 
     Returns
     -------
@@ -79,13 +82,14 @@ def resolve(
 
     Notes
     -----
-    In this order: a pair that occurs twice counts at its earliest row; a referral on
+    In this order: a pair that occurs twice counts at its earliest row; a pair that the
+    user leaves out does not count; a referral on
     a day after the first purchase finds somebody who was already a customer; one
     more than the window before it does not explain the purchase; a code used at the
     order beats what is no code; of several referrers the first or last counts, or all
     by weight; a ring loses its latest link.
     """
-    pairs = engine.keep(_coded(referrals, stats, rules), "pairs")
+    pairs = engine.keep(_coded(referrals, stats, rules, excluded), "pairs")
     rows = pairs.group_by("code").aggregate(n=pairs.count(), n_rows=pairs.n_rows.sum())
     counted = rows.to_pandas().set_index("code")
     outcomes = {str(code): int(row["n"]) for code, row in counted.iterrows()}
@@ -137,7 +141,9 @@ def _edges(pairs: ir.Table, rules: Rules) -> tuple[pd.DataFrame, npt.NDArray[np.
     return edges, _acyclic(edges, rules)
 
 
-def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
+def _coded(
+    referrals: ir.Table, stats: ir.Table, rules: Rules, excluded: ir.Table | None
+) -> ir.Table:
     """Express one row per pair with its code."""
     referrals = referrals.mutate(is_code=_is_code(referrals, rules))
     pairs = referrals.group_by("referrer_id", "referee_id").aggregate(
@@ -151,8 +157,10 @@ def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
     )
     firsts = stats.select(referee_no="person_no", first_day="first_day")
     pairs = pairs.left_join(firsts, "referee_no").drop("referee_no_right")
+    pairs = _marked(pairs, excluded)
     lead = pairs.first_day - day_number(pairs.at)
     code = ibis.cases(
+        (pairs.is_excluded, "SL208"),
         (lead < 0, "SL204"),
         (lead > rules.attribution_window_days, "SL206"),
         else_="",
@@ -169,6 +177,21 @@ def _coded(referrals: ir.Table, stats: ir.Table, rules: Rules) -> ir.Table:
     pairs = pairs.mutate(place=place)
     later = (pairs.code == "") & (pairs.place > 0)
     return pairs.mutate(code=ibis.ifelse(later, "SL205", pairs.code)).drop("place")
+
+
+def _marked(pairs: ir.Table, excluded: ir.Table | None) -> ir.Table:
+    """Mark pairs that the user leaves out."""
+    if excluded is None:
+        return pairs.mutate(is_excluded=ibis.literal(value=False))
+    marks = excluded.select(
+        referrer_no=person_key(excluded.referrer_id),
+        referee_no=person_key(excluded.referee_id),
+        is_excluded=ibis.literal(value=True),
+    ).distinct()
+    keys = ["referrer_no", "referee_no"]
+    found = pairs.left_join(marks, keys)
+    found = found.drop(*(f"{key}_right" for key in keys))
+    return found.mutate(is_excluded=found.is_excluded.notnull())
 
 
 def _is_code(referrals: ir.Table, rules: Rules) -> ir.IntegerValue:
@@ -273,12 +296,18 @@ def _forest(edges: pd.DataFrame) -> pa.Table:
 
 def _first_seen(pairs: ir.Table, alone: ir.Table | None) -> ir.Table:
     """Find the first time each person is named in the table of referrals."""
+    # Tables that are too large to be kept carry the precision of their source, and
+    # times of different precision cannot stand in one column.
     parts = [
-        pairs.select(person_no="referrer_no", at="at"),
-        pairs.select(person_no="referee_no", at="at"),
+        pairs.select(person_no="referrer_no", at=pairs.at.cast("timestamp")),
+        pairs.select(person_no="referee_no", at=pairs.at.cast("timestamp")),
     ]
     if alone is not None:
-        person_no = person_key(alone.referee_id)
-        parts.append(alone.select(person_no=person_no, at="referred_at"))
+        parts.append(
+            alone.select(
+                person_no=person_key(alone.referee_id),
+                at=alone.referred_at.cast("timestamp"),
+            )
+        )
     every = ibis.union(*parts)
     return every.group_by("person_no").aggregate(seen_at=every.at.min())

@@ -49,6 +49,7 @@ REASONS: dict[str, tuple[str, str, str]] = {
     "SL204": ("already_customer", "set_aside", "nothing: they had bought before"),
     "SL205": ("other_referrer", "set_aside", 'or attribution="linear" to share credit'),
     "SL206": ("outside_window", "set_aside", "or a longer attribution_window_days"),
+    "SL208": ("excluded", "set_aside", "nothing: exclude_referrals names them"),
     "SL207": ("ring", "set_aside", "nothing: the latest link of a ring is cut"),
 }
 """Every reason a row can have: code -> (reason, outcome, what to do)."""

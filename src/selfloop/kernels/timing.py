@@ -173,7 +173,9 @@ def _last(at_risk: FloatArray, min_at_risk: int) -> int | None:
     return int(enough[-1]) if enough.size else None
 
 
-def _timing(curves: npt.NDArray[np.floating[Any]], last: int, confidence: float) -> Timing | None:
+def _timing(
+    curves: npt.NDArray[np.floating[Any]], last: int, confidence: float
+) -> Timing | None:
     """Divide curves by their ends, and see how far they move without each group."""
     ends = curves[:, -1]
     if not ends[-1] > 0:

@@ -2,19 +2,18 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfloop.core.errors import SettingError
+from selfloop.measures.referral.links import LinkNetwork
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.outputs.files import whole_file
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import igraph
     import networkx
 
+_BATCH = 65_536  # people written at a time
 FORMATS = (".graphml", ".parquet")
 """Suffixes that `write_graph` knows."""
 
@@ -42,13 +42,13 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def to_networkx(network: ReferralNetwork) -> "networkx.DiGraph":
+def to_networkx(network: ReferralNetwork | LinkNetwork) -> "networkx.DiGraph":
     """Return the referral network as a directed graph of networkx.
 
     Parameters
     ----------
-    network : ReferralNetwork
-        From `referral_network`.
+    network : ReferralNetwork or LinkNetwork
+        From `referral_network` or `link_network`.
 
     Returns
     -------
@@ -91,13 +91,13 @@ def to_networkx(network: ReferralNetwork) -> "networkx.DiGraph":
     return graph
 
 
-def to_igraph(network: ReferralNetwork) -> "igraph.Graph":
+def to_igraph(network: ReferralNetwork | LinkNetwork) -> "igraph.Graph":
     """Return the referral network as a directed graph of igraph.
 
     Parameters
     ----------
-    network : ReferralNetwork
-        From `referral_network`.
+    network : ReferralNetwork or LinkNetwork
+        From `referral_network` or `link_network`.
 
     Returns
     -------
@@ -140,7 +140,9 @@ def to_igraph(network: ReferralNetwork) -> "igraph.Graph":
     return graph
 
 
-def write_graph(network: ReferralNetwork, path: str | os.PathLike[str]) -> Path:
+def write_graph(
+    network: ReferralNetwork | LinkNetwork, path: str | os.PathLike[str]
+) -> Path:
     r"""Write the referral network to a file; the suffix says the format.
 
     Rows go from the engine to the file in batches, so no graph is built in memory.
@@ -148,8 +150,8 @@ def write_graph(network: ReferralNetwork, path: str | os.PathLike[str]) -> Path:
 
     Parameters
     ----------
-    network : ReferralNetwork
-        From `referral_network`.
+    network : ReferralNetwork or LinkNetwork
+        From `referral_network` or `link_network`.
     path : path
         Target: ``.graphml`` for Gephi, yEd, Cytoscape, igraph and networkx;
         ``.parquet`` for a table of the people, columns of `schema.NETWORK_PEOPLE`,
@@ -185,7 +187,7 @@ def write_graph(network: ReferralNetwork, path: str | os.PathLike[str]) -> Path:
     ...     written.read_text("utf-8").count("<node ") == network.n_people
     True
     """
-    people = _ordered(network)
+    people = _rows(network)
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in FORMATS:
@@ -195,25 +197,24 @@ def write_graph(network: ReferralNetwork, path: str | os.PathLike[str]) -> Path:
         )
     with whole_file(target) as place:
         if suffix == ".parquet":
-            people.to_parquet(place)
+            pq.write_table(people, place)
         else:
             _write_graphml(people, place)
     return target
 
 
-def _ordered(network: ReferralNetwork) -> ir.Table:
-    """Check a network and return its people, in one order whatever the engine's."""
+def _rows(network: ReferralNetwork | LinkNetwork) -> pa.Table:
+    """Check a network and return its people, in one order whatever made it."""
+    if isinstance(network, LinkNetwork):
+        people = network.people
+        order = [("generation", "ascending"), ("person_id", "ascending")]
+        return people.sort_by(order)
     if not isinstance(network, ReferralNetwork):
         raise SettingError(
-            f"network must be the result of referral_network(...); got "
-            f"{type(network).__name__}"
+            f"network must be the result of referral_network(...) or "
+            f"link_network(...); got {type(network).__name__}"
         )
-    return network.people.order_by("generation", "person_id")
-
-
-def _rows(network: ReferralNetwork) -> pa.Table:
-    """Bring the people of a network out of the engine."""
-    return _ordered(network).to_pyarrow()
+    return network.people.order_by("generation", "person_id").to_pyarrow()
 
 
 def _package(name: str, call: str) -> Any:  # noqa: ANN401 - an optional package
@@ -238,27 +239,23 @@ def _plain(people: pa.Table) -> pa.Table:
     return people
 
 
-def _write_graphml(people: ir.Table, place: Path) -> None:
-    """Write nodes, then edges, reading the people twice in batches."""
-    with tempfile.TemporaryDirectory(prefix="selfloop-") as folder:
-        people.to_parquet(f"{folder}/people.parquet")
-        with (
-            pq.ParquetFile(f"{folder}/people.parquet") as source,
-            place.open("wb") as sink,
-        ):
-            keys = _keys(source.schema_arrow)
-            sink.write(_HEAD.encode())
-            for key, (name, kind) in keys.items():
-                sink.write(
-                    f'<key id="{key}" for="node" attr.name="{name}" '
-                    f'attr.type="{kind}"/>\n'.encode()
-                )
-            sink.write(b'<graph id="referrals" edgedefault="directed">\n')
-            for batch in source.iter_batches():
-                _write_lines(sink, _nodes(batch, keys))
-            for batch in source.iter_batches(columns=["referrer_id", "person_id"]):
-                _write_lines(sink, _edges(batch))
-            sink.write(b"</graph>\n</graphml>\n")
+def _write_graphml(people: pa.Table, place: Path) -> None:
+    """Write nodes, then edges, in batches."""
+    keys = _keys(people.schema)
+    with place.open("wb") as sink:
+        sink.write(_HEAD.encode())
+        for key, (name, kind) in keys.items():
+            sink.write(
+                f'<key id="{key}" for="node" attr.name="{name}" '
+                f'attr.type="{kind}"/>\n'.encode()
+            )
+        sink.write(b'<graph id="referrals" edgedefault="directed">\n')
+        for batch in people.to_batches(_BATCH):
+            _write_lines(sink, _nodes(batch, keys))
+        links = people.select(["referrer_id", "person_id"])
+        for batch in links.to_batches(_BATCH):
+            _write_lines(sink, _edges(batch))
+        sink.write(b"</graph>\n</graphml>\n")
 
 
 def _keys(schema: pa.Schema) -> dict[str, tuple[str, str]]:
