@@ -48,6 +48,7 @@ def test_there_are_notebooks():
     assert [path.name for path in NOTEBOOKS] == [
         "01_first_look.ipynb",
         "02_lifetime_value.ipynb",
+        "03_referrals_and_social_value.ipynb",
     ]
 
 

@@ -94,3 +94,29 @@ def test_columns_types_and_order_are_those_of_the_origin(lines):
 def test_size_and_licence():
     assert (FOLDER / "orders.parquet").stat().st_size < 600_000
     assert "CC0-1.0" in (FOLDER / "LICENSE.md").read_text("utf-8")
+
+
+# Beibei -----------------------------------------------------------------------------
+
+
+def test_the_part_of_beibei_is_what_its_readme_says():
+    folder = FOLDER.parent / "beibei"
+    rows = pd.read_parquet(folder / "joined.parquet")
+    people = set(rows["initiator"]) | set(rows["participant"])
+    readme = (folder / "README.md").read_text("utf-8")
+    said = f"{len(rows):,} rows, {len(rows.drop_duplicates()):,} distinct pairs"
+    assert f"{said}, {len(people):,} people" in " ".join(readme.split())
+    assert "Copyright (c) 2020 Jun Zhang" in (folder / "LICENSE").read_text("utf-8")
+    # A neighbourhood, to be walked from one person on: whoever is not there yet comes
+    # with somebody who is.
+    reached, waiting = set(), [rows["initiator"].astype(int).min()]
+    near: dict[int, set[int]] = {}
+    for a, b in rows.astype(int).itertuples(index=False):
+        near.setdefault(a, set()).add(b)
+        near.setdefault(b, set()).add(a)
+    while waiting:
+        person = waiting.pop()
+        if person not in reached:
+            reached.add(person)
+            waiting += near[person]
+    assert len(reached) == len(people)

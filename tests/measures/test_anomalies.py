@@ -514,7 +514,7 @@ def test_fraud_is_found_and_nobody_else(simulated):
         "before_first_purchase": ["!a", "!b", "!c"],
     }
     assert found.n_flagged == 7
-    assert "7 people flagged by 6 of 7 rules" in repr(found)
+    assert "people flagged: 7, by 6 of 7 rules" in repr(found)
     mini = flagged(found, "one_minimum_order").loc["!mini"]
     assert mini[["n_observed", "n_tested"]].tolist() == [12, 12]
     assert {b for _, b in pairs(found, "one_minimum_order")} == {

@@ -494,7 +494,9 @@ REFERRALS_AHEAD = (
     Column("age_days", "days", "days from the first purchase to the end"),
     Column("n_brought", "int", "buyers they brought since their own first purchase"),
     Column("tendency", "float", "how readily they bring others; 1 is the average"),
-    Column("expected_referrals", "float", "buyers they will bring in the horizon"),
+    Column(
+        "expected_referrals", "float", "buyers they will bring in the horizon, to 1e-6"
+    ),
     Column("n_referrals_low", "int", "so few may be brought"),
     Column("n_referrals_high", "int", "so many may be brought"),
     Column("expected_social_value", "money", "worth of these and of all who follow"),

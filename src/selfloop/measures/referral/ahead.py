@@ -156,8 +156,8 @@ class ReferralModel:
         check_whole("horizon_days", horizon_days, low=1, high=MAX_DAYS)
         one = self.worth(value_days=value_days, margin=margin)
         ahead = self.shape.ahead(self.whom, horizon_days)
-        # A smooth curve never quite ends; a billionth of a person is nobody.
-        more = np.round(expected_more(self.k, **ahead), 9)
+        # A smooth curve never quite ends; a millionth of a person is nobody.
+        more = np.round(expected_more(self.k, **ahead), 6)
         low, high = (quantile_of_more(self.k, q, **ahead) for q in (_TAIL, 1 - _TAIL))
         value_low, value_high = (
             value_quantile(self.k, q, worth=one.value, spread=one.spread, **ahead)

@@ -117,8 +117,8 @@ class Anomalies:
         n_applied = int((self.rules["reason"] == "").sum())
         n_hit = int((self.rules["n_referrers"].fillna(0) > 0).sum())
         verdict = (
-            f"{self.n_flagged:,} people flagged by {n_hit} of {n_applied} rules: worth "
-            "a look, nothing was removed"
+            f"people flagged: {self.n_flagged:,}, by {n_hit} of {n_applied} rules: "
+            "worth a look, nothing was removed"
             if self.n_flagged
             else f"nothing looks wrong by the {n_applied} rules that could be applied"
         )
