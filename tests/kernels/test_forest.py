@@ -260,6 +260,18 @@ def test_virality_equals_the_wiener_index(parent):
             assert virality == pytest.approx(2 * wiener / (n * (n - 1)))
 
 
+@pytest.mark.parametrize("shape", [0.2, 0.8, 1.0, 3.0])
+def test_virality_of_a_tree_of_500_is_that_of_networkx(shape):
+    """From nearly a chain (late ones bring most) to nearly a star."""
+    rng = np.random.default_rng(5)
+    n = 500
+    late = rng.random(n) ** shape
+    parent = np.array([-1, *(late[1:] * np.arange(1, n)).astype(int)])
+    graph = nx.Graph([(int(p), v) for v, p in enumerate(parent) if p >= 0])
+    mean = 2 * nx.wiener_index(graph) / (n * (n - 1))
+    assert stats_of(parent).structural_virality[0] == pytest.approx(mean, rel=1e-12)
+
+
 @given(parent=forests())
 def test_trees_account_for_everybody(parent):
     rng = np.random.default_rng(parent.size)

@@ -5,7 +5,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfloop.core.errors import SettingError
@@ -19,7 +19,11 @@ from selfloop.kernels.ledger import (
     network_value,
     passed_up,
 )
-from selfloop.kernels.network import mean_generation, topological_order
+from selfloop.kernels.network import (
+    break_cycles,
+    mean_generation,
+    topological_order,
+)
 
 MILLION = 1_000_000
 RULES = ["halving", "shapley"]
@@ -548,3 +552,36 @@ def test_no_orders_have_no_parts():
         value=np.empty(0),
     )  # fmt: skip
     assert parts.order.size == parts.value.size == 0
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_what_is_left_of_rings_adds_up(data):
+    """Any links at all, rings cut: with weights, levels and a window, to 1e-9."""
+    n = data.draw(st.integers(2, 14))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    pairs = [(a, b) for a in range(n) for b in range(n) if a != b]
+    dense = data.draw(st.sampled_from([0.05, 0.4]))
+    chosen = [pair for pair in pairs if rng.random() < dense]
+    referrer = np.array([a for a, _ in chosen], dtype=int)
+    referee = np.array([b for _, b in chosen], dtype=int)
+    keep = break_cycles(referrer, referee, time=rng.permutation(referrer.size))
+    referrer, referee = referrer[keep], referee[keep]
+    weight = rng.random(referrer.size) + 0.01
+    weight /= np.bincount(referee, weight, n)[referee]
+    own = np.round(rng.gamma(0.5, 100, n), 2)
+    links = {
+        "referrer": referrer, "referee": referee, "weight": weight, "own_value": own,
+        "link_value": own[referee] * rng.random(referrer.size),
+    }  # fmt: skip
+    order = topological_order(referrer, referee, n_people=n)
+    depth = mean_generation(referrer, referee, weight=weight, order=order)
+    for rule in ("halving", "shapley", "geometric"):
+        share = passed_up(depth, rule=rule, beta=0.3, incrementality=0.8)
+        whole = ledger(**links, tau=share, order=order)
+        by_level = ledger_by_level(**links, tau=[share] * 2)
+        for book in (whole, by_level):
+            assert book.total_value.sum() == pytest.approx(own.sum(), rel=1e-9)
+            assert book.social_value.sum() == pytest.approx(
+                book.given_value.sum(), rel=1e-9, abs=1e-12
+            )

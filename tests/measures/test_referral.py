@@ -161,7 +161,8 @@ def test_k_has_its_denominators(by_hand):
     assert network.k_invitations == 5 / 6
     assert network.k_conversion == 4 / 5
     assert network.k == pytest.approx(4 / 6)
-    assert "0.8333 per buyer x 80.0 % of referrals bought = 0.6667" in repr(network)
+    shown = "5 referrals / 6 buyers = 0.8333, x 4 who bought / 5 = 80.0 %, makes 0.6667"
+    assert shown in repr(network)
 
 
 def test_a_second_referrer_is_in_the_network_without_a_tree():

@@ -118,9 +118,14 @@ class ReferralNetwork:
 
     def _facts(self) -> list[tuple[str, object]]:
         """List the headline numbers, each rate with its denominator."""
+        n_buyers = int(self.generations["n_buyers"].sum())
         k = (
-            f"{format_value(self.k_invitations, 'float')} per buyer x "
-            f"{format_value(self.k_conversion, 'share')} of referrals bought = "
+            f"{format_value(self.n_links, 'int')} referrals / "
+            f"{format_value(n_buyers, 'int')} buyers = "
+            f"{format_value(self.k_invitations, 'float')}, x "
+            f"{format_value(self.n_successes, 'int')} who bought / "
+            f"{format_value(self.n_links, 'int')} = "
+            f"{format_value(self.k_conversion, 'share')}, makes "
             f"{format_value(self.k, 'float')}"
         )
         return [
