@@ -197,6 +197,11 @@ INPUTS = together(
         "clicks; repeatable. By default names such as code, coupon, 邀请码.",
     ),
     click.option(
+        "--exclude-referrals", type=click.Path(), metavar="FILE",
+        help="Referrals that are not to count: referrer_id, referee_id; such as "
+        "selfloop referrals ... --table flagged_links -o FILE.",
+    ),
+    click.option(
         "--date-format", metavar="FORMAT",
         help="Format of dates in text, such as %d/%m/%Y.",
     ),
@@ -341,6 +346,7 @@ def _inputs(rest: dict[str, Any]) -> Inputs:
         "zero_orders": rest.pop("zero_orders"),
         "paid_channels": rest.pop("paid_channel") or DEFAULT_PAID_CHANNELS,
         "code_channels": rest.pop("code_channel") or DEFAULT_CODE_CHANNELS,
+        "exclude_referrals": rest.pop("exclude_referrals"),
         "date_format": rest.pop("date_format"),
     }
     memory_limit = rest.pop("memory_limit")

@@ -398,10 +398,9 @@ def _assemble(
     links = None
     if "referrals" in typed:
         say("which referral counts")
-        used = typed["referrals"].used
         links = resolve(
-            used, stats, alone=_unreferred(typed, end), rules=rules, engine=engine,
-            excluded=excluded,
+            typed["referrals"].used, stats, rules=rules, engine=engine,
+            alone=_unreferred(typed, end), excluded=excluded,
         )  # fmt: skip
     say("one row per person")
     ids = name_people(_named(typed, end), engine)
