@@ -22,7 +22,7 @@ from selfloop.measures.referral.anomaly_rules import (
     pairs_of,
     referral_rows,
 )
-from selfloop.measures.referral.anomaly_shares import find_shares, first_orders
+from selfloop.measures.referral.anomaly_shares import find_shares, first_values
 
 RULES = (
     "self_referral",
@@ -238,19 +238,19 @@ def referral_anomalies(
     rows = referral_rows(events)
     engine = events.engine
     pairs = engine.keep(pairs_of(rows), "referral_pairs")
-    orders = engine.keep(first_orders(events), "first_orders")
+    firsts = engine.keep(first_values(events), "first_values")
     every = [
         find_self_referrals(rows),
         *find_rings(pairs, events),
         find_bursts(pairs, limits),
-        *find_shares(events, orders, limits),
+        *find_shares(events, firsts, limits),
         find_early(pairs, events),
     ]
     by_name = {found.rule: found for found in every}
     ordered = [by_name[name] for name in RULES]
     flagged = engine.keep(_flagged_rows(rows, ordered), "flagged_rows")
     engine.drop(pairs)
-    engine.drop(orders)
+    engine.drop(firsts)
     flags = _flags(flagged, ordered, events)
     return Anomalies(
         rules=_rules(flagged, flags, ordered, events),

@@ -56,8 +56,8 @@ class _Tested(NamedTuple):
     n_odd: int
 
 
-def first_orders(events: Events) -> ir.Table:
-    """Express value of the first purchase, first day and first refund of everybody.
+def first_values(events: Events) -> ir.Table:
+    """Express the value of everybody's first purchase.
 
     Parameters
     ----------
@@ -67,27 +67,24 @@ def first_orders(events: Events) -> ir.Table:
     Returns
     -------
     ibis table
-        person_no, first_value, seen_day, refund_day.
+        person_no, first_value, of all buyers.
     """
-    firsts = events.core.select("person_no", "first_at")
-    rows = events.baskets.inner_join(firsts, "person_no")
-    is_first = rows.is_purchase & (rows.at == rows.first_at)
-    return rows.group_by("person_no").aggregate(
-        first_value=rows.net.min(where=is_first),
-        seen_day=rows.day.min(),
-        refund_day=rows.day.min(where=rows.refunds > 0),
-    )
+    core = events.core
+    firsts = core.filter(core.first_at.notnull()).select("person_no", at="first_at")
+    rows = events.baskets.filter(events.baskets.is_purchase)
+    rows = rows.select("person_no", "at", "net").inner_join(firsts, ["person_no", "at"])
+    return rows.group_by("person_no").aggregate(first_value=rows.net.min())
 
 
-def find_shares(events: Events, orders: ir.Table, limits: Limits) -> list[Found]:
+def find_shares(events: Events, firsts: ir.Table, limits: Limits) -> list[Found]:
     """Find referrers whose referees are odd too often for chance.
 
     Parameters
     ----------
     events : Events
         With referrals.
-    orders : ibis table
-        From `first_orders`.
+    firsts : ibis table
+        From `first_values`.
     limits : Limits
         Who is tested, and at which level.
 
@@ -102,9 +99,9 @@ def find_shares(events: Events, orders: ir.Table, limits: Limits) -> list[Found]
     are taken, so that a clean shop has any flag at all with a probability of at
     most the level.
     """
-    rows = _links(events, orders)
+    rows = events.engine.keep(_links(events, firsts), "referee_orders")
     tested = [
-        _minimum_orders(rows, orders, events, limits),
+        _minimum_orders(rows, firsts, events, limits),
         _refunds(rows, events, limits),
     ]
     reasons = [_reason(t, limits) for t in tested]
@@ -204,20 +201,25 @@ def _log_choose(n: int | IntArray, k: int | IntArray) -> FloatArray:
     return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 
 
-def _links(events: Events, orders: ir.Table) -> ir.Table:
+def _links(events: Events, firsts: ir.Table) -> ir.Table:
     """Join the referrals that count with what their referees have ordered."""
     assert events.links is not None
     links = events.links.select("referrer_no", "referee_no")
+    referees = links.select(person_no="referee_no").distinct()
+    orders = events.baskets.semi_join(referees, "person_no")
+    seen = orders.group_by("person_no").aggregate(
+        seen_day=orders.day.min(), refund_day=orders.day.min(where=orders.refunds > 0)
+    )
     core = events.core.select("person_no", "n_purchases", "first_day")
-    rows = links.inner_join(orders, links.referee_no == orders.person_no)
+    people = seen.left_join(firsts, "person_no").drop("person_no_right")
+    rows = links.inner_join(people, links.referee_no == people.person_no)
     return rows.inner_join(core, "person_no").drop("person_no")
 
 
 def _minimum_orders(
-    rows: ir.Table, orders: ir.Table, events: Events, limits: Limits
+    rows: ir.Table, firsts: ir.Table, events: Events, limits: Limits
 ) -> _Tested:
     """Count referees with one purchase, of the smallest value, and nothing after."""
-    firsts = orders.filter(orders.first_value.notnull()).select("first_value")
     n = int(firsts.count().to_pyarrow().as_py())
     # The smallest value with at least this share at or below it; some shop has it.
     place = max(0, ceil(limits.smallest_share * n - _SAME) - 1)

@@ -22,6 +22,7 @@ from selfloop.kernels.link_hazards import (
 from selfloop.kernels.link_tests import exchange_p_value, linked_difference
 from selfloop.kernels.stratified import UNKNOWN, Estimate, RatioCells, holm, ratio_of
 from selfloop.measures.cohorts import month_index
+from selfloop.measures.referral.network import in_network
 
 TENURES = (
     (-math.inf, "before own purchase"),
@@ -281,8 +282,9 @@ def staying(events: Events, lapse_days: int, min_at_risk: int) -> Staying:
     -------
     Staying
     """
-    spells = _spells(events, lapse_days)
+    spells = events.engine.keep(_spells(events, lapse_days), "spells")
     links, active = _histories(events, spells)
+    events.engine.drop(spells)
     counts = count_at_risk(links, active)
     in_active, in_after = _n_referees(links, active)
     ratio, reason = UNKNOWN, ""
@@ -313,9 +315,16 @@ def staying(events: Events, lapse_days: int, min_at_risk: int) -> Staying:
 
 
 def _spells(events: Events, lapse_days: int) -> ir.Table:
-    """Join the purchases of a person that follow within G days of each other."""
+    """Join the purchases of a person that follow within G days of each other.
+
+    Of people in the network only: nobody else is brought by anybody or brings any.
+    """
+    core = events.core
+    people = core.filter(in_network(core) & core.first_day.notnull())
     rows = events.baskets.filter(events.baskets.is_purchase)
-    days = rows.select("person_no", "day").distinct()
+    days = rows.select("person_no", "day").semi_join(people, "person_no")
+    if events.rules.purchase == "order":  # else there is one row per customer-day
+        days = days.distinct()
     order = ibis.window(group_by="person_no", order_by="day")
     days = days.mutate(gap=days.day - days.day.lag().over(order))
     begins = (days.gap.isnull() | (days.gap > lapse_days)).cast("int32")
