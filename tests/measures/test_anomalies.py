@@ -14,9 +14,10 @@ from small_shops import day, orders, referrals
 
 import selfloop as sl
 from selfloop.core.errors import MissingTableError, SettingError
+from selfloop.kernels.link_tests import upper_tail
 from selfloop.measures.referral.anomalies import RULES
 from selfloop.measures.referral.anomaly_rings import rings_of
-from selfloop.measures.referral.anomaly_shares import holm, upper_tail
+from selfloop.measures.referral.anomaly_shares import as_one_family
 
 
 def find(orders, referrals, **settings):
@@ -378,10 +379,10 @@ def test_in_a_large_shop_it_is_the_binomial_test():
 
 def test_holm_by_hand():
     """Sorted .01 .02 .03 .5 times 4 3 2 1 is .04 .06 .06 .5, none below another."""
-    first, second = holm([np.array([0.03, 0.01]), np.array([0.5, 0.02])])
+    first, second = as_one_family([np.array([0.03, 0.01]), np.array([0.5, 0.02])])
     assert first == pytest.approx([0.06, 0.04])
     assert second == pytest.approx([0.5, 0.06])
-    assert holm([]) == []
+    assert as_one_family([]) == []
 
 
 def test_few_clean_shops_have_any_statistical_flag():
@@ -397,7 +398,7 @@ def test_few_clean_shops_have_any_statistical_flag():
             p.append(
                 upper_tail(mine, size, all_odd=int(odd.sum()), n_all=int(size.sum()))
             )
-        wrong += any((q <= 0.05).any() for q in holm(p))
+        wrong += any((q <= 0.05).any() for q in as_one_family(p))
     # 5 % of 2,000 is 100, and the standard error 10; discrete tests stay below.
     assert 10 < wrong < 120
 

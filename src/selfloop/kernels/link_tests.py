@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfc, stdtrit
+from scipy.special import erfc, gammaln, stdtrit
 
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.kernels.stratified import UNKNOWN, Estimate
@@ -186,3 +186,51 @@ def linked_difference(
     reach = float(stdtrit(sums.size - 1, 0.5 + confidence / 2)) * error
     low, high = max(value - reach, -1.0), min(value + reach, 1.0)
     return Estimate(value, low, high, math.nan)
+
+
+def upper_tail(n_odd: IntArray, n: IntArray, *, all_odd: int, n_all: int) -> FloatArray:
+    """Probability to draw so many odd ones or more by chance.
+
+    Parameters
+    ----------
+    n_odd, n : ndarray of int
+        Odd ones among those drawn, and how many were drawn.
+    all_odd, n_all : int
+        The same of everybody, from whom they were drawn without putting back.
+
+    Returns
+    -------
+    ndarray of float64
+
+    Notes
+    -----
+    The upper tail of the hypergeometric distribution (Fisher's exact test): the
+    binomial test in which the share of the shop is not guessed but is that of the
+    very people who are dealt out. In a large shop the two agree.
+
+    Examples
+    --------
+    All 2 odd ones of 4 people among the 2 of one referrer: 1 of 6 ways.
+
+    >>> upper_tail(np.array([2]), np.array([2]), all_odd=2, n_all=4).round(6)
+    array([0.166667])
+    """
+    result = np.ones(n.size)
+    for size in np.unique(n):
+        low, high = max(0, size - (n_all - all_odd)), min(size, all_odd)
+        x = np.arange(low, high + 1)
+        log_p = (
+            _log_choose(all_odd, x)
+            + _log_choose(n_all - all_odd, size - x)
+            - _log_choose(n_all, size)
+        )
+        tail = np.cumsum(np.exp(log_p[::-1]))[::-1]  # the smallest terms first
+        mine = n == size
+        result[mine] = tail[np.clip(n_odd[mine] - low, 0, tail.size - 1)]
+    return np.minimum(result, 1.0)
+
+
+def _log_choose(n: int | IntArray, k: int | IntArray) -> FloatArray:
+    """Logarithm of the number of ways to choose k of n."""
+    n, k = np.asarray(n, np.float64), np.asarray(k, np.float64)
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))

@@ -203,7 +203,12 @@ class ReferralModel:
         """
         check_whole("value_days", value_days, low=1, high=MAX_DAYS)
         check_number("margin", margin, low=1e-9, high=1)
-        return worth_of_one(self.whom, self.k, value_days=value_days, margin=margin)
+        asked = value_days, margin
+        if asked not in self._worths:
+            self._worths[asked] = worth_of_one(
+                self.whom, self.k, value_days=value_days, margin=margin
+            )
+        return self._worths[asked]
 
     def total(
         self, horizon_days: int = 90, *, value_days: int = 365, margin: float = 1.0
@@ -256,6 +261,11 @@ class ReferralModel:
             *gamma_interval(value, value_known + value_chance, confidence=CONFIDENCE),
             *log_interval(value, value_known, confidence=CONFIDENCE)[1:],
         )
+
+    @cached_property
+    def _worths(self) -> dict[tuple[float, float], PersonWorth]:
+        """What was asked for already: each takes passes over the orders."""
+        return {}
 
     @property
     def shape(self) -> Shape:

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from scipy.special import gammaln
 
 from selfloop.core.display import format_value
 from selfloop.core.settings import MIN_AT_RISK
 from selfloop.inputs.events import Events
+from selfloop.kernels.link_tests import upper_tail
+from selfloop.kernels.stratified import holm
 from selfloop.measures.referral.anomaly_rules import Found, Limits, as_pairs
 
 FloatArray = npt.NDArray[np.float64]
@@ -107,7 +108,7 @@ def find_shares(events: Events, firsts: ir.Table, limits: Limits) -> list[Found]
     reasons = [_reason(t, limits) for t in tested]
     usable = [t for t, why in zip(tested, reasons, strict=True) if not why]
     p_values = [_p_values(t) for t in usable]
-    adjusted = iter(holm(p_values))
+    adjusted = iter(as_one_family(p_values))
     given = iter(p_values)
     found = []
     for test, why in zip(tested, reasons, strict=True):
@@ -119,86 +120,28 @@ def find_shares(events: Events, firsts: ir.Table, limits: Limits) -> list[Found]
     return found
 
 
-def upper_tail(n_odd: IntArray, n: IntArray, *, all_odd: int, n_all: int) -> FloatArray:
-    """Probability to draw so many odd ones or more by chance.
-
-    Parameters
-    ----------
-    n_odd, n : ndarray of int
-        Odd ones among those drawn, and how many were drawn.
-    all_odd, n_all : int
-        The same of everybody, from whom they were drawn without putting back.
-
-    Returns
-    -------
-    ndarray of float64
-
-    Notes
-    -----
-    The upper tail of the hypergeometric distribution (Fisher's exact test): the
-    binomial test in which the share of the shop is not guessed but is that of the
-    very people who are dealt out. In a large shop the two agree.
-
-    Examples
-    --------
-    All 2 odd ones of 4 people among the 2 of one referrer: 1 of 6 ways.
-
-    >>> upper_tail(np.array([2]), np.array([2]), all_odd=2, n_all=4).round(6)
-    array([0.166667])
-    """
-    result = np.ones(n.size)
-    for size in np.unique(n):
-        low, high = max(0, size - (n_all - all_odd)), min(size, all_odd)
-        x = np.arange(low, high + 1)
-        log_p = (
-            _log_choose(all_odd, x)
-            + _log_choose(n_all - all_odd, size - x)
-            - _log_choose(n_all, size)
-        )
-        tail = np.cumsum(np.exp(log_p[::-1]))[::-1]  # the smallest terms first
-        mine = n == size
-        result[mine] = tail[np.clip(n_odd[mine] - low, 0, tail.size - 1)]
-    return np.minimum(result, 1.0)
-
-
-def holm(p_values: Sequence[FloatArray]) -> list[FloatArray]:
-    """Adjust the p-values of several groups of tests for their number, as one family.
+def as_one_family(p_values: Sequence[FloatArray]) -> list[FloatArray]:
+    """Adjust the p values of several rules for their number, as one family.
 
     Parameters
     ----------
     p_values : sequence of ndarray
-        The p-values of each group.
+        The p values of each rule.
 
     Returns
     -------
     list of ndarray
-        Adjusted, in the same order: what is at most the level is flagged.
-
-    Notes
-    -----
-    Holm (1979): the i-th smallest of n is multiplied by n - i + 1, and none may be
-    less than one before it. Whatever the tests have to do with each other, the
-    probability of a single wrong flag is at most the level.
+        Holm's, in the same order: what is at most the level is flagged.
 
     Examples
     --------
-    >>> holm([np.array([0.01, 0.04]), np.array([0.03])])
+    >>> as_one_family([np.array([0.01, 0.04]), np.array([0.03])])
     [array([0.03, 0.06]), array([0.06])]
     """
     if not p_values:
         return []
-    every = np.concatenate(p_values)
-    order = np.argsort(every, kind="stable")
-    raised = every[order] * np.arange(every.size, 0, -1)
-    adjusted = np.empty(every.size)
-    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
-    return np.split(adjusted, np.cumsum([p.size for p in p_values])[:-1])
-
-
-def _log_choose(n: int | IntArray, k: int | IntArray) -> FloatArray:
-    """Logarithm of the number of ways to choose k of n."""
-    n, k = np.asarray(n, np.float64), np.asarray(k, np.float64)
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+    sizes = np.cumsum([p.size for p in p_values])
+    return np.split(holm(np.concatenate(p_values)), sizes[:-1])
 
 
 def _links(events: Events, firsts: ir.Table) -> ir.Table:
