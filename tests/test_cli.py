@@ -488,7 +488,7 @@ def test_referrals_are_those_of_the_library(
     ahead = referrals_json["ahead"]
     assert isinstance(ahead, dict)
     assert ahead["k"] == pytest.approx(model.k)
-    total = model.total(60, value_days=60)
+    total = model.total(60)
     for name in ("referrals", "referrals_low", "value", "value_high"):
         assert ahead["total"][name] == pytest.approx(getattr(total, name))
     for name, frame in (

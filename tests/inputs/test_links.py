@@ -475,6 +475,18 @@ def test_flagged_referrals_can_be_left_out(tmp_path):
     assert "SL208" not in set(events.audit["code"])
 
 
+def test_what_was_decided_about_is_not_flagged_again():
+    events = sl.read_events(**SHOP)
+    early = sl.referral_anomalies(events, burst_days=9, min_burst=2)
+    links = early.links("burst")
+    assert len(links) == 2  # a brought two within nine days
+    again = sl.read_events(**SHOP, exclude_referrals=links)
+    assert again.audit.set_index("code").loc["SL208", "n_rows"] == 2
+    found = sl.referral_anomalies(again, burst_days=9, min_burst=2)
+    assert found.n_rows == 2
+    assert "burst" not in set(found.flags["rule"])
+
+
 def test_a_table_without_pairs_is_refused():
     with pytest.raises(SettingError, match="must have columns referrer_id and referee"):
         sl.read_events(**SHOP, exclude_referrals=pd.DataFrame({"who": ["a"]}))

@@ -145,3 +145,38 @@ def test_what_is_no_table_of_values_is_refused(by_hand):
     alone = sl.read_events(orders(*((f"p{i}", i, 10) for i in range(5))))
     with pytest.raises(SettingError, match="read the events with referrals"):
         sl.value_grid(shops_values(alone), own="revenue")
+
+
+def test_below_zero_nothing_is_high():
+    """eve gives back more than she bought, and so costs ann who brought her."""
+    events = sl.read_events(
+        orders(
+            ("ann", 0, 10), ("eve", 3, 40), ("eve", 9, -100), ("bob", 4, 5),
+            ("cat", 5, 8), ("cat", 9, -20),
+        ),
+        referrals(("ann", "eve", 1), ("bob", "cat", 4)),
+    )  # fmt: skip
+    grid = sl.value_grid(shops_values(events), own="revenue")
+    # Revenue 10, -60, 5, -12: the mean is below 0, and social value is -30 and -6.
+    assert grid.own_cut < 0
+    assert grid.social_cut < 0
+    kinds = grid.people.to_pandas().set_index("person_id")["segment"]
+    assert kinds.to_dict() == {
+        "ann": "affluents",
+        "bob": "affluents",
+        "eve": "misers",
+        "cat": "misers",
+    }
+    assert grid.n_more_for_others == 0
+    assert grid.social_value_of_those == 0
+
+
+def test_a_share_is_a_share():
+    """ann keeps -8 of her own and is credited with 10: no part of 2."""
+    events = sl.read_events(
+        orders(("ann", 0, 10), ("ann", 2, -18), ("bob", 3, 20)),
+        referrals(("ann", "bob", 1)),
+    )
+    (row,) = sl.value_grid(shops_values(events), own="revenue").advocates.itertuples()
+    assert (row.kept_value, row.social_value) == (-8, 10)
+    assert math.isnan(row.share_social)

@@ -181,6 +181,26 @@ def test_people_who_bring_as_many_again_have_no_finite_worth():
     assert none.own_value == pytest.approx(5)
 
 
+def test_people_who_give_back_more_than_they_buy_have_no_worth():
+    """As `thirty`, but everybody who was brought gives back 50 after three days."""
+    forty = [(f"a{i:02d}", 1, 30) for i in range(40)]
+    back = [(f"a{i:02d}", 4, -50) for i in range(40)]
+    events = sl.read_events(
+        orders(("root", 0, 1), *forty, *back),
+        referrals(*(("root", who, 0) for who, *_ in forty)), end=date_of(22),
+    )  # fmt: skip
+    model = sl.fit_referrals(events)
+    one = model.worth()
+    assert one.own_value == pytest.approx(-20)
+    assert math.isnan(one.value)
+    assert "given back as much as they bought" in one.reason
+    total = model.total(5)
+    assert np.isnan(total[7:]).all()
+    table = model.predict(5).to_pandas()
+    assert table[["social_value_low", "social_value_high"]].isna().all(axis=None)
+    assert model.worth(value_days=2).value == pytest.approx(30)
+
+
 # Plain pandas -----------------------------------------------------------------------
 
 

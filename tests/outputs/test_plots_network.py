@@ -13,6 +13,7 @@ from matplotlib.text import Text
 
 import selfloop as sl
 from selfloop.core import schema
+from selfloop.core.errors import SettingError
 from selfloop.measures.referral.concentration import Concentration
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.outputs import plots
@@ -412,3 +413,12 @@ def test_a_tree_can_share_its_limits_with_others():
     names = [f"C{i:04d}" for i in range(40)]
     plots.plot_referral_tree(chain_or_ring(names, is_chain=False), ax)
     ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    "draw", [plots.plot_generations, plots.plot_virality, plots.plot_referral_tree]
+)
+def test_links_alone_are_no_network_to_draw(draw):
+    links = pd.DataFrame({"referrer_id": ["a"], "referee_id": ["b"]})
+    with pytest.raises(SettingError, match="got LinkNetwork"):
+        draw(sl.link_network(links))

@@ -40,7 +40,7 @@ def section(html):
 
 
 def test_numbers_are_those_of_the_measures(analysis, referral):
-    total = sl.fit_referrals(analysis.events).total(365, value_days=365)
+    total = sl.fit_referrals(analysis.events).total(365)
     told = referral["ahead"]["total"]
     assert told["referrals"] == pytest.approx(total.referrals)
     assert told["value_high"] == pytest.approx(total.value_high)
@@ -57,7 +57,12 @@ def test_sentences_hold_the_numbers(referral):
     shown = said(words.expected(referral, Money(None)))
     total = referral["ahead"]["total"]
     assert f"bring **{total['referrals']:.0f}** new buyers" in shown
-    assert "the top tenth of all buyers brought" in shown
+    assert "Few bring most: the top tenth of all buyers brought" in shown
+    assert f"in {referral['ahead']['worth']['value_days']} days, with all" in shown
+    referral["concentration"][0]["share_top_10"] = 0.24
+    shown = said(words.expected(referral, Money(None)))
+    assert "Few bring most" not in shown
+    assert "The top tenth of all buyers brought **24.0%**" in shown
     shown = said(words.tested(referral))
     test = referral["ahead"]["backtest"]
     assert f"expected **{test['predicted']:.0f}**" in shown

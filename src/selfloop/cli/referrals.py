@@ -136,7 +136,8 @@ def _labels(events: Events, found: ReferralOverview) -> list[tuple[str, str]]:
         lines += [("horizon", count(total.horizon_days)), ("brought_ahead", shown)]
     if one is not None and one.value == one.value:
         ends = f"[{money(one.value_low)}, {money(one.value_high)}]"
-        lines.append(("one_more", f"{money(one.value)} {ends}"))
+        within = f"({format_value(one.value_days, 'days')})"
+        lines.append(("one_more", f"{money(one.value)} {ends} {within}"))
     return lines
 
 

@@ -118,8 +118,8 @@ TITLES: dict[str, dict[Lang, str]] = {
         "zh": "将带来的买家（95%）",
     },
     "one_more": {
-        "en": "worth of one more, mean, 95 %",
-        "zh": "每多一位的价值（均值，95%）",
+        "en": "worth of one more, 95 %",
+        "zh": "每多一位的价值（95%）",
     },
     "grid": {"en": "four kinds of customers", "zh": "四类客户"},
     "generations": {"en": "generations", "zh": "推荐层级"},

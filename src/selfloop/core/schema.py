@@ -474,7 +474,7 @@ ADVOCATES = (
     Column("lifetime_value", "money", "revenue + expected_value; missing if no model"),
     Column("kept_value", "money", "revenue - given_value: own spending they keep"),
     Column("social_value", "money", "credit kept from the spend of others (additive)"),
-    Column("share_social", "share", "social_value / (kept_value + social_value)"),
+    Column("share_social", "share", "of both; missing where kept_value is negative"),
     Column("expected_referrals", "float", "buyers they will bring; missing without"),
     Column("expected_social_value", "money", "worth of these; missing without"),
 )

@@ -91,6 +91,8 @@ class Events:
         month, revenue of orders without a customer.
     set_aside : dict of str to ibis table
         For each table, the typed rows with their code, rejected ones too.
+    excluded : ibis table or None
+        referrer_id, referee_id of the referrals that the user left out.
     """
 
     rules: Rules
@@ -109,6 +111,7 @@ class Events:
     links: ir.Table | None = field(repr=False)
     guest_months: pd.DataFrame = field(repr=False)
     set_aside: dict[str, ir.Table] = field(repr=False)
+    excluded: ir.Table | None = field(repr=False)
 
     @property
     def end_day(self) -> int:
@@ -408,17 +411,16 @@ def _assemble(
     core = roster(ids, stats, visits, links, channels=channels, rules=rules)
     core = engine.keep(core, "people")
     engine.drop(ids)
-    audit = audit_of(typed, counts, links)
     notes = notes + notes_of(typed, core)
-    n_guest_orders = guest_orders(typed["orders"].used)
-    totals = totals_of(counts["orders"], core, stats, n_guest_orders, signs)
+    n_guests = guest_orders(typed["orders"].used)
+    totals = totals_of(counts["orders"], core, stats, n_guests, signs)
     engine.drop(stats)
     return Events(
         rules=rules,
         start=min(first),
         end=end,
         has=frozenset(typed),
-        audit=audit,
+        audit=audit_of(typed, counts, links),
         notes=pd.DataFrame(notes, columns=["code", "table", "note"]),
         totals=totals,
         currency=currency_of(typed["orders"].raw.table, typed["orders"].columns),
@@ -430,6 +432,7 @@ def _assemble(
         links=links.table if links else None,
         guest_months=guest_months(typed["orders"].used),
         set_aside={name: table.rows for name, table in typed.items()},
+        excluded=excluded,
     )
 
 

@@ -111,8 +111,8 @@ def value_grid(
     own : {"lifetime_value", "revenue"}
         What is taken as the own value.
     own_cut, social_cut : float, optional
-        Values from which on they count as high; by default the means over all
-        customers of the grid.
+        Values from which on they count as high, if they are above 0; by default the
+        means over all customers of the grid.
 
     Returns
     -------
@@ -156,7 +156,8 @@ def value_grid(
         if cut is not None:
             check_number(name, cut, low=-np.inf)
         cuts.append(_mean(rows, column) if cut is None else float(cut))
-    is_rich, is_social = rows[own] >= cuts[0], rows.social_value >= cuts[1]
+    is_rich = (rows[own] >= cuts[0]) & (rows[own] > 0)
+    is_social = (rows.social_value >= cuts[1]) & (rows.social_value > 0)
     rows = rows.mutate(
         segment=ibis.cases(
             (is_rich & is_social, "champions"),
@@ -166,7 +167,7 @@ def value_grid(
         ),
         kept_value=rows.total_value - rows.social_value,
     )
-    more = rows.filter(rows.social_value > rows.kept_value)
+    more = rows.filter((rows.social_value > rows.kept_value) & (rows.social_value > 0))
     line = more.aggregate(n=more.count(), value=more.social_value.sum()).to_pandas()
     return ValueGrid(
         cells=_cells(rows),
@@ -235,7 +236,12 @@ def _advocates(rows: ir.Table, ahead: ir.Table | None) -> pd.DataFrame:
     """List those with the most social value, and what they are expected to bring."""
     own = rows.social_value + rows.kept_value
     rows = rows.mutate(
-        share_social=ibis.ifelse(own > 0, rows.social_value / own, ibis.null("float64"))
+        # Who has given back more than they bought keeps less than nothing.
+        share_social=ibis.ifelse(
+            (own > 0) & (rows.kept_value >= 0),
+            rows.social_value / own,
+            ibis.null("float64"),
+        )
     )
     best = rows.filter(rows.social_value > 0)
     best = best.order_by(ibis.desc("social_value"), "person_id").limit(N_ADVOCATES)

@@ -104,12 +104,13 @@ def referral_rows(events: Events) -> ir.Table:
     """
     rows = events.set_aside["referrals"]
     seen = rows.referred_at.date() <= ibis.literal(events.end)
-    rows = rows.filter(rows.code.isin([USED, SELF]) & seen)
-    return rows.select(
-        "code",
-        "referrer_id",
-        "referee_id",
-        "referred_at",
+    columns = ["code", "referrer_id", "referee_id", "referred_at"]
+    rows = rows.filter(rows.code.isin([USED, SELF]) & seen).select(*columns)
+    if events.excluded is not None:  # it was decided about them
+        left_out = events.excluded.distinct()
+        rows = rows.anti_join(left_out, ["referrer_id", "referee_id"]).select(*columns)
+        rows = events.engine.keep(rows, "referrals_left")
+    return rows.mutate(
         referrer_no=person_key(rows.referrer_id),
         referee_no=person_key(rows.referee_id),
     )

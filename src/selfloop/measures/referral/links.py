@@ -228,7 +228,7 @@ def _money(rows: LinkRows, sharing: Sharing) -> dict[str, object]:
         "value": rows.value,
         "direct_value": direct,
         "network_value": below,
-        "given_value": book.given_value,
+        "given_value": book.given_value + 0.0,  # a root with a negative value gives 0
         "social_value": book.social_value,
         "total_value": book.total_value,
     }

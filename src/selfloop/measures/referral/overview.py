@@ -85,7 +85,8 @@ def referral_overview(
     own : {"lifetime_value", "revenue"}
         What is taken as the own value of customers.
     horizon_days : float
-        Horizon of what is expected, in days; at least 1.
+        Horizon of what is expected, in days; at least 1. What people who are brought
+        spend in their first 365 days counts, whatever the horizon.
     progress : callable, optional
         Called with a short text at the start of each step.
 
@@ -107,15 +108,15 @@ def referral_overview(
     compared = compare_referred(events)
     say("referrals to come")
     model, test = _ahead(events, unavailable)
-    worth = None if model is None else model.worth(value_days=days)
+    worth = None if model is None else model.worth()
     if worth is not None and worth.reason:
         unavailable["expected social value"] = worth.reason
     if model is not None and model.growth is None:
         unavailable["expected referrals"] = model.growth_reason
-    total = None if model is None else model.total(days, value_days=days)
+    total = None if model is None else model.total(days)
     grid = None
     try:
-        ahead = None if model is None else model.predict(days, value_days=days)
+        ahead = None if model is None else model.predict(days)
         grid = value_grid(values, ahead, own=own)
     except SettingError as error:
         unavailable["value grid"] = str(error)

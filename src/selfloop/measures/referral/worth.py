@@ -103,6 +103,9 @@ def worth_of_one(
     if not r[-1] < 1:
         why = f"people who were brought bring {r[-1]:.2f} each: their value has no end"
         return rest._replace(reason=why)
+    if not own[-1] > 0:
+        why = "people who were brought have given back as much as they bought, or more"
+        return rest._replace(reason=why)
     known_to = jackknife_variance(value[:-1])
     found = log_interval(value[-1], known_to, confidence=CONFIDENCE)
     own_variance = _own_variance(whom, own_days) * margin**2

@@ -21,6 +21,7 @@ from selfloop.outputs.plots.style import (
     floats,
     percent_axis,
 )
+from selfloop.outputs.plots.tree import check_network
 from selfloop.outputs.text import Lang
 
 Floats = NDArray[np.float64]
@@ -58,6 +59,7 @@ def plot_generations(
         people observed for the window who bought within it, with its interval. Counts
         are on a square-root scale, because generations shrink fast.
     """
+    check_network(network)
     table = network.generations.sort_values("generation", kind="stable")
     n_all, table = len(table), table.head(_MAX_GENERATIONS)
     size = (7.2, max(2.6, 1.5 + 0.42 * len(table)))
@@ -323,6 +325,7 @@ def plot_virality(
         of its size can be, a chain the highest. The largest tree and the one of
         highest structural virality are named.
     """
+    check_network(network)
     trees = network.trees
     with drawing(ax, lang) as pen:
         pen.title(pen.say("virality.title"), network.end)

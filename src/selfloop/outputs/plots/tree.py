@@ -49,6 +49,26 @@ class Layout(NamedTuple):
     angle: Floats | None
 
 
+def check_network(network: object) -> None:
+    """Raise unless this is what the pictures of a network take.
+
+    Parameters
+    ----------
+    network : object
+        What was given.
+
+    Raises
+    ------
+    SettingError
+        When it is no result of `selfloop.referral_network`.
+    """
+    if not isinstance(network, ReferralNetwork):
+        raise SettingError(
+            "network must be the result of referral_network(events); got "
+            f"{type(network).__name__}"
+        )
+
+
 def plot_referral_tree(
     network: ReferralNetwork,
     ax: Axes | None = None,
@@ -82,6 +102,7 @@ def plot_referral_tree(
     SettingError
         When nobody has that id, or the person was brought by somebody.
     """
+    check_network(network)
     if root_id is None and len(network.trees):
         root_id = str(network.trees["root_id"].iloc[0])
     with drawing(ax, lang, size=(7.2, 6.4)) as pen:

@@ -76,7 +76,7 @@ def _differences(writer: Writer) -> Table:
             writer.say(f"compare.{row['measure']}"),
             fmt.count(row["n_referred"]), fmt.count(row["n_others"]),
             write(row["referred"]), write(row["others"]),
-            span(write(row["difference"]), *ends, write),
+            span(write(row["difference"]), *ends, write).replace("-", "\u2212"),
             "" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}",
         ])  # fmt: skip
     heads = ("col.measure", "col.n_referred", "col.n_others", "col.referred_mean",

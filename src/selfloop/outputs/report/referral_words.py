@@ -9,6 +9,9 @@ from selfloop.outputs.report.formats import Money
 
 Numbers = Mapping[str, Any]
 
+MOST = 0.5
+"""Share of all referrals by the top tenth from which on few bring most."""
+
 SIGNIFICANT = 0.05
 """A difference is called one when its adjusted p value is below this."""
 
@@ -40,12 +43,14 @@ def expected(referral: Numbers, money: Money) -> list[Sentence]:
         if total["value"] is None:
             said.append(Sentence("ahead.all_count", values))
         else:
-            worth = {"value": money.short(total["value"])}
+            days = fmt.count(ahead["worth"]["value_days"])
+            worth = {"value": money.short(total["value"]), "value_days": days}
             said.append(Sentence("ahead.all", values | worth))
     few = referral["concentration"][0] if referral["concentration"] else None
     if few and few["share_top_10"] is not None:
-        share = {"share": fmt.share(few["share_top_10"])}
-        said.append(Sentence("ahead.few", share))
+        share = few["share_top_10"]
+        key = "ahead.few" if share >= MOST else "ahead.many"
+        said.append(Sentence(key, {"share": fmt.share(share)}))
     return said
 
 
