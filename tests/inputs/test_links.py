@@ -487,6 +487,23 @@ def test_what_was_decided_about_is_not_flagged_again():
     assert "burst" not in set(found.flags["rule"])
 
 
+def test_ids_that_are_numbers_are_left_out_like_text():
+    """17850.0 is 17850, as in every other table."""
+    numbers = {
+        "orders": SHOP["orders"].assign(customer_id=[17850.0, 2.0, 3.0, 4.0]),
+        "referrals": SHOP["referrals"].assign(
+            referrer_id=[17850.0, 17850.0, 2.0, 3.0], referee_id=[2.0, 3.0, 3.0, 4.0]
+        ),
+    }
+    for out in (
+        pd.DataFrame({"referrer_id": [17850.0], "referee_id": [3.0]}),
+        pd.DataFrame({"referrer_id": [17850], "referee_id": [3]}),
+        pd.DataFrame({"referrer_id": [" 17850"], "referee_id": ["3"]}),
+    ):
+        events = sl.read_events(**numbers, exclude_referrals=out)
+        assert events.audit.set_index("code").loc["SL208", "n_rows"] == 1
+
+
 def test_a_table_without_pairs_is_refused():
     with pytest.raises(SettingError, match="must have columns referrer_id and referee"):
         sl.read_events(**SHOP, exclude_referrals=pd.DataFrame({"who": ["a"]}))

@@ -7,10 +7,16 @@ import pandas as pd
 
 from selfloop.cli.manner import Manner
 from selfloop.cli.options import Inputs
-from selfloop.cli.results import Form, Result, Section, deliver
+from selfloop.cli.results import (
+    Form,
+    Result,
+    Section,
+    deliver,
+    empty,
+    paragraph,
+)
 from selfloop.cli.tables import period_text, tell_notes
 from selfloop.cli.work import Say, read, working
-from selfloop.core import schema
 from selfloop.core.errors import FitError, SettingError
 from selfloop.inputs.events import Events
 from selfloop.measures.lifetime.backtest import (
@@ -21,7 +27,6 @@ from selfloop.measures.lifetime.backtest import (
 from selfloop.measures.lifetime.fit import Model, fit_lifetime, past_model
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.outputs.report import lifetime_words
-from selfloop.outputs.report.finding import Sentence
 from selfloop.outputs.report.formats import Money, count, number
 from selfloop.outputs.report.lifetime import lifetime_numbers
 from selfloop.outputs.report.reasons import said_in
@@ -110,17 +115,12 @@ def _tables(fitted: LifetimeModel, test: Backtest | None) -> dict[str, pd.DataFr
     tests = ("scores", "deciles", "weeks")
     return {
         "parameters": fitted.summary(),
-        "comparison": _empty("model_comparison") if choice is None else choice.table,
+        "comparison": empty("model_comparison") if choice is None else choice.table,
         **{
-            name: _empty(f"backtest_{name}") if test is None else getattr(test, name)
+            name: empty(f"backtest_{name}") if test is None else getattr(test, name)
             for name in tests
         },
     }
-
-
-def _empty(table: str) -> pd.DataFrame:
-    """Return a table without rows."""
-    return pd.DataFrame(columns=schema.names(table))
 
 
 def _sections(tables: dict[str, pd.DataFrame]) -> list[Section]:
@@ -189,7 +189,7 @@ def _lines(numbers: dict[str, Any], lang: Lang, money: Money) -> list[str]:
         lifetime_words.backtested(numbers, money),
         *lifetime_words.cautions(numbers, money),
     ]
-    lines = [_paragraph(sentences, lang) for sentences in said if sentences]
+    lines = [paragraph(sentences, lang) for sentences in said if sentences]
     for key, why in (
         ("missing.no_spend_model", numbers["spend_reason"]),
         ("part.backtest", numbers["backtest_reason"]),
@@ -197,10 +197,3 @@ def _lines(numbers: dict[str, Any], lang: Lang, money: Money) -> list[str]:
         if why:
             lines.append(f"{text(key, lang)}: {said_in(why, lang)}")
     return lines
-
-
-def _paragraph(sentences: list[Sentence], lang: Lang) -> str:
-    """Join sentences."""
-    gap = "" if lang == "zh" else " "
-    shown = gap.join(text(s.key, lang, **s.values) for s in sentences)
-    return shown.replace("**", "")

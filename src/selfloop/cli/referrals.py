@@ -4,10 +4,16 @@ import pandas as pd
 
 from selfloop.cli.manner import Manner
 from selfloop.cli.options import Inputs
-from selfloop.cli.results import Form, Result, Section, deliver
+from selfloop.cli.results import (
+    Form,
+    Result,
+    Section,
+    deliver,
+    empty,
+    paragraph,
+)
 from selfloop.cli.tables import period_text, tell_notes
 from selfloop.cli.work import read, working
-from selfloop.core import schema
 from selfloop.core.display import format_value
 from selfloop.core.settings import Sharing
 from selfloop.inputs.events import Events
@@ -97,8 +103,8 @@ def _tables(found: ReferralOverview) -> dict[str, pd.DataFrame]:
     """Return all tables; those that there are none of without rows."""
     grid, test = found.grid, found.test
     return {
-        "grid": _empty("value_grid") if grid is None else grid.cells,
-        "advocates": _empty("advocates") if grid is None else grid.advocates,
+        "grid": empty("value_grid") if grid is None else grid.cells,
+        "advocates": empty("advocates") if grid is None else grid.advocates,
         "generations": found.network.generations,
         "trees": found.network.trees,
         "times": found.times.steps,
@@ -106,16 +112,11 @@ def _tables(found: ReferralOverview) -> dict[str, pd.DataFrame]:
         "differences": found.compared.differences,
         "tenure": found.compared.tenure,
         "along_links": found.compared.clustering,
-        "referral_scores": _empty("backtest_scores") if test is None else test.scores,
+        "referral_scores": empty("backtest_scores") if test is None else test.scores,
         "rules": found.anomalies.rules,
         "flags": found.anomalies.flags,
         "flagged_links": found.anomalies.links(),
     }
-
-
-def _empty(table: str) -> pd.DataFrame:
-    """Return a table without rows."""
-    return pd.DataFrame(columns=schema.names(table))
 
 
 def _labels(events: Events, found: ReferralOverview) -> list[tuple[str, str]]:
@@ -163,14 +164,7 @@ def _lines(
         words.expected(numbers, money),
         words.tested(numbers),
     ]
-    lines = [_paragraph(sentences, lang) for sentences in said if sentences]
+    lines = [paragraph(sentences, lang) for sentences in said if sentences]
     for part, why in found.unavailable.items():
         lines.append(f"{text(f'part.{part}', lang)}: {said_in(why, lang)}")
     return lines
-
-
-def _paragraph(sentences: list[Sentence], lang: Lang) -> str:
-    """Join sentences."""
-    gap = "" if lang == "zh" else " "
-    shown = gap.join(text(s.key, lang, **s.values) for s in sentences)
-    return shown.replace("**", "")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,9 +11,14 @@ from selfloop.cli.manner import Manner, PageLang, put, visible
 from selfloop.cli.options import STREAM
 from selfloop.cli.texts import legend, sentence, title
 from selfloop.cli.work import size, target
+from selfloop.core import schema
 from selfloop.core.display import show_text, text_table
 from selfloop.outputs.files import whole_file
 from selfloop.outputs.tables import FORMATS, format_table, write_table
+from selfloop.outputs.text import Lang, text
+
+if TYPE_CHECKING:
+    from selfloop.outputs.report.finding import Sentence
 
 TEXT_SUFFIXES = {".json": "json", ".md": "md"}
 """Files that hold all tables of a result; the others hold one."""
@@ -211,3 +216,38 @@ def _markdown(result: Result, lang: PageLang) -> str:
     for name, frame in result.tables.items():
         blocks += [f"## {name}", format_table(frame, format="md").rstrip()]
     return "\n\n".join(blocks) + "\n"
+
+
+def empty(table: str) -> pd.DataFrame:
+    """Return a table without rows.
+
+    Parameters
+    ----------
+    table : str
+        Name in `selfloop.core.schema.TABLES`.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    return pd.DataFrame(columns=schema.names(table))
+
+
+def paragraph(sentences: "Sequence[Sentence]", lang: Lang) -> str:
+    """Join sentences for a terminal.
+
+    Parameters
+    ----------
+    sentences : sequence of Sentence
+        What is said.
+    lang : {"en", "zh"}
+        Language.
+
+    Returns
+    -------
+    str
+        Nothing is strong here.
+    """
+    gap = "" if lang == "zh" else " "
+    shown = gap.join(text(s.key, lang, **s.values) for s in sentences)
+    return shown.replace("**", "")

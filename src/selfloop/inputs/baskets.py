@@ -256,3 +256,25 @@ def _sums(rows: ir.Table) -> dict[str, ir.Value]:
         "revenue": rows.net.sum(),
         "refunds": rows.refunds.sum(),
     }
+
+
+def soon(rows: ir.Table, people: ir.Table, days: int) -> ir.Table:
+    """Select what people did in the days after their first purchase.
+
+    Parameters
+    ----------
+    rows : ibis table
+        Result of `baskets`.
+    people : ibis table
+        person_no, first_day.
+    days : int
+        From the day of the first purchase to so many days after, inclusive.
+
+    Returns
+    -------
+    ibis table
+        The rows of these people and days, with first_day and age, in days.
+    """
+    joined = rows.join(people.select("person_no", "first_day"), "person_no")
+    joined = joined.mutate(age=joined.day - joined.first_day)
+    return joined.filter(joined.age.between(0, days))

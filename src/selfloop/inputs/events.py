@@ -46,6 +46,7 @@ from selfloop.inputs.opening import (
 )
 from selfloop.inputs.read import read_table
 from selfloop.inputs.roster import first_visits, name_people, roster
+from selfloop.inputs.typed import as_id
 from selfloop.inputs.validate import (
     Counts,
     Typed,
@@ -345,7 +346,7 @@ def _excluded(source: object | None, engine: Engine) -> ir.Table | None:
             f"exclude_referrals must have columns referrer_id and referee_id; it has "
             f"{', '.join(table.columns)}"
         )
-    return table.select(**{name: table[name].cast("string").strip() for name in ids})
+    return table.select(**{name: as_id(table[name]) for name in ids})
 
 
 def _names(channels: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from selfloop.core.errors import DataError, Problem
-from selfloop.inputs.typed import _EDGES, _LONGEST_MISSING, _MISSING
+from selfloop.inputs.typed import EDGES, LONGEST_MISSING, MISSING_WORDS
 
 IntArray = npt.NDArray[np.int32]
 Keys = npt.NDArray[np.uint64]
@@ -253,14 +253,16 @@ def _tidied(
     start, text = _buffers(every)
     first, last = start[place], start[place + 1] - 1
     # Ends in ASCII and no blank: nothing to trim. Longer than any word for missing.
-    is_plain = last - first >= _LONGEST_MISSING
+    is_plain = last - first >= LONGEST_MISSING
     for places in (first, last):
         end = text[np.clip(places, 0, text.size - 1)] if text.size else places
         is_plain &= (end > ord(" ")) & (end < _FIRST_BEYOND_ASCII)
     doubtful = pa.array(~is_plain)
     before = every.take(pa.array(place[~is_plain]))
-    after = pc.replace_substring_regex(before, _EDGES, "")
-    is_missing = pc.or_(pc.match_substring_regex(after, _MISSING), pc.equal(after, ""))
+    after = pc.replace_substring_regex(before, EDGES, "")
+    is_missing = pc.or_(
+        pc.match_substring_regex(after, MISSING_WORDS), pc.equal(after, "")
+    )
     if before.equals(after) and not pc.any(is_missing).as_py():
         return every, numbers, place
     after = pc.if_else(is_missing, pa.scalar(None, pa.large_string()), after)

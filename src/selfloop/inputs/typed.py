@@ -20,8 +20,8 @@ Nineteen digits, because DuckDB keeps a product of two eighteens in eighteen."""
 
 # Blanks of all alphabets, and the two marks that nobody sees.
 _BLANK = r"[\s\v\pZ\x{FEFF}\x{200B}]"
-_EDGES = rf"^{_BLANK}+|{_BLANK}+$"
-_MISSING = r"(?i)^(nan|null|none|<na>|nat|n/a|#n/a)$"
+EDGES = rf"^{_BLANK}+|{_BLANK}+$"
+MISSING_WORDS = r"(?i)^(nan|null|none|<na>|nat|n/a|#n/a)$"
 _SIGNS = "[¥￥$€£元]"
 _NUMBER = r"(\d+|\d{1,3}(,\d{3})+|\d{1,3}( \d{3})+)(\.\d*)?"
 # One sign of a currency, before the number or after it.
@@ -54,21 +54,21 @@ _FORMATS = (
     "%d-%b-%Y",
 )
 _YEARS = (1700, 2200)
-_LONGEST_MISSING = 4
+LONGEST_MISSING = 4
 
 
 def as_text(column: ir.Value) -> ir.StringValue:
     """Trim a column to text; blanks and words for missing become missing."""
     if column.type().is_string():
-        return column.re_replace(_EDGES, "").re_replace(_MISSING, "").nullif("")
+        return column.re_replace(EDGES, "").re_replace(MISSING_WORDS, "").nullif("")
     return column.cast("string")
 
 
 def is_untidy(column: ir.StringValue) -> ir.BooleanValue:
     """Tell whether `as_text` would change a text."""
     # Long ids are told apart from these words by their length alone, which is cheap.
-    is_missing = (column.length() <= _LONGEST_MISSING) & column.re_search(_MISSING)
-    return column.re_search(_EDGES) | is_missing | (column == "")
+    is_missing = (column.length() <= LONGEST_MISSING) & column.re_search(MISSING_WORDS)
+    return column.re_search(EDGES) | is_missing | (column == "")
 
 
 def as_id(column: ir.Value) -> ir.StringValue:

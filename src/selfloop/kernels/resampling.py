@@ -29,17 +29,38 @@ def left_out(cells: npt.ArrayLike) -> FloatArray:
     return np.vstack([whole - parts, whole])
 
 
-def jackknife_variance(replicates: npt.ArrayLike) -> float:
-    """Return the variance of an estimate from its values without each group.
+def at_risk(n_followup: npt.ArrayLike) -> FloatArray:
+    """Count people followed to each day or longer, without each group and of all.
 
     Parameters
     ----------
-    replicates : array_like of float, shape (n_groups,)
-        The estimate without each group of people in turn; two groups or more.
+    n_followup : array_like of int, shape (n_groups, n_days)
+        People of each group followed for exactly 0, 1, 2, ... days.
 
     Returns
     -------
-    float
+    ndarray of float64, shape (n_groups + 1, n_days)
+        Rows as in `left_out`.
+
+    Examples
+    --------
+    >>> at_risk([[1, 2], [3, 4]]).tolist()
+    [[7.0, 4.0], [3.0, 2.0], [10.0, 6.0]]
+    """
+    return left_out(n_followup)[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+
+def jackknife_variance(replicates: npt.ArrayLike) -> FloatArray:
+    """Return the variance of estimates from their values without each group.
+
+    Parameters
+    ----------
+    replicates : array_like of float, shape (n_groups, ...)
+        The estimates without each group of people in turn; two groups or more.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
         (g - 1) / g times the sum of squares around their mean; NaN when one is.
 
     References
@@ -51,9 +72,10 @@ def jackknife_variance(replicates: npt.ArrayLike) -> float:
     --------
     For a mean it is the variance of the mean: of 1, 2 and 6, variance 7, over 3.
 
-    >>> round(jackknife_variance([4.0, 3.5, 1.5]), 6), round(7 / 3, 6)
+    >>> jackknife_variance([4.0, 3.5, 1.5]).round(6).item(), round(7 / 3, 6)
     (2.333333, 2.333333)
     """
     values = np.asarray(replicates, dtype=np.float64)
-    n = values.size
-    return float((n - 1) / n * ((values - values.mean()) ** 2).sum())
+    n = values.shape[0]
+    around = values - values.mean(axis=0)
+    return np.asarray((n - 1) / n * (around**2).sum(axis=0))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfloop.kernels.intervals import normal_quantile
-from selfloop.kernels.resampling import left_out
+from selfloop.kernels.resampling import at_risk, jackknife_variance, left_out
 from selfloop.kernels.rows import FloatArray
 
 IntArray = npt.NDArray[np.int64]
@@ -69,12 +69,12 @@ def repeated_timing(
     >>> found.share.tolist(), found.reached
     ([0.25, 0.75, 1.0], 0.5)
     """
-    at_risk = _at_risk(n_followup)
-    last = _last(at_risk[-1], min_at_risk)
+    people = at_risk(n_followup)
+    last = _last(people[-1], min_at_risk)
     if last is None:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = left_out(n_events)[:, : last + 1] / at_risk[:, : last + 1]
+        rate = left_out(n_events)[:, : last + 1] / people[:, : last + 1]
     return _timing(np.cumsum(rate, axis=1), last, confidence)
 
 
@@ -112,12 +112,12 @@ def first_timing(
     >>> found.reached, found.share.tolist()
     (0.625, [0.4, 0.4, 1.0])
     """
-    at_risk = _at_risk(n_events + n_left)
-    last = _last(at_risk[-1], min_at_risk)
+    people = at_risk(n_events + n_left)
+    last = _last(people[-1], min_at_risk)
     if last is None:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = left_out(n_events)[:, : last + 1] / at_risk[:, : last + 1]
+        rate = left_out(n_events)[:, : last + 1] / people[:, : last + 1]
     survival = np.cumprod(1 - np.asarray(rate, dtype=np.float64), axis=1)
     return _timing(1 - survival, last, confidence)
 
@@ -162,14 +162,9 @@ def quantile_days(timing: Timing, level: float) -> tuple[float, float, float]:
     return day, low, high
 
 
-def _at_risk(n_followup: IntArray) -> FloatArray:
-    """Count people followed to each day or longer, without each group and of all."""
-    return left_out(n_followup)[:, ::-1].cumsum(axis=1)[:, ::-1]
-
-
-def _last(at_risk: FloatArray, min_at_risk: int) -> int | None:
+def _last(people: FloatArray, min_at_risk: int) -> int | None:
     """Return the last day that enough people were followed to."""
-    enough = np.flatnonzero(at_risk >= min_at_risk)
+    enough = np.flatnonzero(people >= min_at_risk)
     return int(enough[-1]) if enough.size else None
 
 
@@ -183,9 +178,6 @@ def _timing(
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = curves / ends[:, None]
     share, others = shares[-1], shares[:-1]
-    n = others.shape[0]
-    around = others - others.mean(axis=0)
-    variance = (n - 1) / n * (around**2).sum(axis=0)
-    reach = normal_quantile(confidence) * np.sqrt(variance)
+    reach = normal_quantile(confidence) * np.sqrt(jackknife_variance(others))
     low, high = np.maximum(share - reach, 0), np.minimum(share + reach, 1)
     return Timing(last, float(ends[-1]), share, low, high)

@@ -24,7 +24,7 @@ from selfloop.kernels.referring import (
     value_quantile,
     variance_of_more,
 )
-from selfloop.kernels.resampling import jackknife_variance, left_out
+from selfloop.kernels.resampling import at_risk, jackknife_variance, left_out
 from selfloop.kernels.rows import dot
 from selfloop.measures.referral.histories import N_GROUPS, Histories
 from selfloop.measures.referral.shape import Estimates, Shape, estimate_without
@@ -249,9 +249,9 @@ class ReferralModel:
         number = sum_of(self.shape)
         others = np.array([sum_of(shape) for shape in self.replicates])
         chance = dot(variance_of_more(self.k, **ahead), counts)
-        known = jackknife_variance(others)
+        known = float(jackknife_variance(others))
         value = number * one.value
-        value_known = jackknife_variance(others * one.replicates)
+        value_known = float(jackknife_variance(others * one.replicates))
         value_chance = number * one.spread**2 + chance * one.value**2
         return ReferralTotal(
             self.n_people,
@@ -276,13 +276,13 @@ class ReferralModel:
     def replicates(self) -> list[Shape]:
         """Estimates without each of 50 groups of customers in turn."""
         ages = self.whom.ages
-        at_risk = left_out(ages.n_followup)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        people = at_risk(ages.n_followup)
         brought = left_out(ages.n_brought)
         last = self.longest_days + 1
         shapes = []
         for group in range(N_GROUPS):
             kept = self.whom.group != group
-            counts = brought[group, :last], at_risk[group, :last]
+            counts = brought[group, :last], people[group, :last]
             shapes.append(
                 self.found.shape
                 if kept.all()

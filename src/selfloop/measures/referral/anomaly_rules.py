@@ -109,7 +109,6 @@ def referral_rows(events: Events) -> ir.Table:
     if events.excluded is not None:  # it was decided about them
         left_out = events.excluded.distinct()
         rows = rows.anti_join(left_out, ["referrer_id", "referee_id"]).select(*columns)
-        rows = events.engine.keep(rows, "referrals_left")
     return rows.mutate(
         referrer_no=person_key(rows.referrer_id),
         referee_no=person_key(rows.referee_id),

@@ -149,8 +149,9 @@ def backtest_referrals(
         raise SettingError(f"{why}; give at or horizon_days")
     model = fit_referrals(events, at=cut.at)
     age, y, later, n_people, n_outside = _outcomes(model.whom, cut)
-    whom = {"y": y, **_means(model, age, cut.horizon_days)}
-    known = np.isfinite(whom["mean_later"])
+    mean, mean_later = model.shape.at(age), model.shape.at(age + cut.horizon_days)
+    whom = {"y": y, "mean": mean, "mean_later": mean_later}
+    known = np.isfinite(mean_later)
     if not known.all():
         raise SettingError(
             f"horizon_days={cut.horizon_days} goes beyond what can be said: "
@@ -161,7 +162,7 @@ def backtest_referrals(
         "model": guess,
         "past count": y,
         "own rate": y / (age + 1) * cut.horizon_days,
-        "everybody alike": whom["mean_later"] - whom["mean"],
+        "everybody alike": mean_later - mean,
         "nobody": np.zeros(y.size),
     }
     return ReferralBacktest(
@@ -198,14 +199,6 @@ def _outcomes(
     )  # fmt: skip
     n_all = int(after.count().to_pyarrow().as_py())
     return age, y, later, n, n_all - int(dot(later, n))
-
-
-def _means(
-    model: ReferralModel, age: FloatArray, horizon_days: int
-) -> dict[str, FloatArray]:
-    """Return the mean number brought by the age now and then."""
-    shape = model.shape
-    return {"mean": shape.at(age), "mean_later": shape.at(age + horizon_days)}
 
 
 def _scores(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from selfloop.core import schema
-from selfloop.inputs.baskets import day_number
+from selfloop.inputs.baskets import day_number, soon
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.link_hazards import (
@@ -65,9 +65,7 @@ def buyers_within(events: Events, window_days: int) -> ir.Table:
     """
     core = events.core
     buyers = core.filter(core.first_day <= events.end_day - window_days)
-    rows = events.baskets.join(buyers.select("person_no", "first_day"), "person_no")
-    age = rows.day - rows.first_day
-    rows = rows.filter((age >= 0) & (age <= window_days))
+    rows = soon(events.baskets, buyers, window_days)
     done = rows.group_by("person_no").aggregate(
         orders=rows.is_purchase.sum().cast("float64"),
         value=rows.net.sum().cast("float64"),

@@ -7,6 +7,7 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK
+from selfloop.inputs.baskets import soon
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import normal_quantile, wilson
 
@@ -71,13 +72,9 @@ def _spent_soon(events: Events, window_days: int) -> pd.DataFrame:
     """Average what buyers of each generation spent in W days, of those seen so long."""
     core = events.core
     people = core.filter(core.first_day <= events.end_day - window_days)
-    rows = events.baskets.join(
-        people.select("person_no", "generation", first="first_day"), "person_no"
-    )
-    rows = rows.filter((rows.day - rows.first).between(0, window_days))
-    spent = rows.group_by("person_no", "generation").aggregate(
-        value=rows.net.sum().cast("float64")
-    )
+    rows = soon(events.baskets, people, window_days)
+    spent = rows.group_by("person_no").aggregate(value=rows.net.sum().cast("float64"))
+    spent = spent.join(people.select("person_no", "generation"), "person_no")
     table: pd.DataFrame = (
         spent.group_by("generation")
         .aggregate(

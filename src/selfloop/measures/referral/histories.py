@@ -127,7 +127,7 @@ def histories(
     events: Events,
     *,
     end: date | None = None,
-    covariates: Sequence[str] | Sequence[Covariate] = (),
+    covariates: Sequence[str] = (),
     attributes: object | None = None,
 ) -> Histories:
     """Reduce events to buyers as referrers.
@@ -138,8 +138,8 @@ def histories(
         With referrals.
     end : date, optional
         Last day that counts; the last observed day by default.
-    covariates : sequence of str or of Covariate, optional
-        Names of covariates, or those of a fitted model.
+    covariates : sequence of str, optional
+        Names of covariates.
     attributes : path or table, optional
         A table of customers with more covariates.
 
@@ -158,11 +158,11 @@ def histories(
     brought = brought_buyers(events, end=last)
     brought = brought.filter(brought.age_days >= 0)
     people = _people(events, (last - EPOCH).days, brought)
-    known = tuple(c for c in covariates if isinstance(c, Covariate))
+    known: tuple[Covariate, ...] = ()
     if covariates:
         people = with_covariates(people, events, covariates, attributes)
         people = events.engine.keep(people, "referrers")
-        known = known or describe(people, [c for c in covariates if isinstance(c, str)])
+        known = describe(people, covariates)
     own = [c.column for c in known]
     keys = ["group_no", "age_days", "n_brought", *own]
     counted = people.group_by(keys).aggregate(n=people.count()).order_by(keys)
@@ -209,15 +209,31 @@ def _ages(
     group: FloatArray, age: FloatArray, n_people: FloatArray, brought: ir.Table
 ) -> Ages:
     """Count buyers by age, and those they brought by the age at which they did."""
-    shape = (N_GROUPS, int(age.max(initial=0)) + 1)
-    followup = np.zeros(shape, dtype=np.int64)
+    n_ages = int(age.max(initial=0)) + 1
+    followup = np.zeros((N_GROUPS, n_ages), dtype=np.int64)
     places = group.astype(np.int64), age.astype(np.int64)
     np.add.at(followup, places, n_people.astype(np.int64))
-    rows = brought.group_by(
-        group_no=group_of(brought.referrer_no), age_days="age_days"
-    ).aggregate(n=brought.count())
-    found = rows.to_pyarrow()
-    made = np.zeros(shape, dtype=np.int64)
-    columns = (found[c].to_numpy().astype(np.int64) for c in ("group_no", "age_days"))
-    made[tuple(columns)] = found["n"].to_numpy()
-    return Ages(followup, made)
+    rows = brought.group_by(group_of(brought.referrer_no), "age_days")
+    made = cells(rows.aggregate(n=brought.count()), n_ages)
+    return Ages(followup, made.astype(np.int64))
+
+
+def cells(sums: ir.Table, n_days: int) -> FloatArray:
+    """Write sums by group and day as a matrix.
+
+    Parameters
+    ----------
+    sums : ibis table
+        Group, day, and the sum: one row per group and day, in these columns.
+    n_days : int
+        Days, 0 and on.
+
+    Returns
+    -------
+    ndarray of float64, shape (N_GROUPS, n_days)
+        0 where there is no row.
+    """
+    group, day, total = (c.to_numpy() for c in sums.to_pyarrow().columns)
+    found = np.zeros((N_GROUPS, n_days))
+    found[group.astype(np.int64), day.astype(np.int64)] = total
+    return found

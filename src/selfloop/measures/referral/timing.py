@@ -14,7 +14,7 @@ from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK
 from selfloop.inputs.baskets import day_number
 from selfloop.inputs.events import Events
 from selfloop.kernels.timing import Timing, first_timing, quantile_days, repeated_timing
-from selfloop.measures.referral.histories import N_GROUPS, brought_buyers, group_of
+from selfloop.measures.referral.histories import brought_buyers, cells, group_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -132,9 +132,10 @@ def _step(events: Events, step: str) -> tuple[int, int, float, Timing | None]:
         left = rows.filter(rows.day.isnull())
         begun = left.group_by("group_no", "followup").aggregate(n=left.count())
     seen = made.group_by("group_no", "day").aggregate(n=made.count())
-    ends = begun.to_pyarrow().to_pandas(), seen.to_pyarrow().to_pandas()
-    n_days = int(max((t[t.columns[1]].max() for t in ends if len(t)), default=0)) + 1
-    left_cells, seen_cells = (_cells(t, n_days) for t in ends)
+    n_days = (events.end - events.start).days + 1
+    left_cells, seen_cells = (
+        cells(table, n_days).astype(np.int64) for table in (begun, seen)
+    )
     n_reached = int(seen_cells.sum())
     n = int(left_cells.sum()) + (0 if step == "generation" else n_reached)
     find = repeated_timing if step == "generation" else first_timing
@@ -178,14 +179,6 @@ def _followups(events: Events) -> ir.Table:
     return rows.select(
         group_no=group_of(rows.person_no), followup=events.end_day - rows.first_day
     )
-
-
-def _cells(counted: pd.DataFrame, n_days: int) -> IntArray:
-    """Write counts by group and day as a matrix."""
-    cells = np.zeros((N_GROUPS, n_days), dtype=np.int64)
-    places = (counted[c].to_numpy(np.int64) for c in counted.columns[:2])
-    cells[tuple(places)] = counted["n"].to_numpy(np.int64)
-    return cells
 
 
 def _median(counts: IntArray) -> float:

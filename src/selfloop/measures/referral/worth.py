@@ -7,14 +7,15 @@ import ibis
 import numpy as np
 
 from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK
-from selfloop.inputs.baskets import EPOCH
+from selfloop.inputs.baskets import EPOCH, soon
 from selfloop.kernels.intervals import log_interval
-from selfloop.kernels.resampling import jackknife_variance, left_out
+from selfloop.kernels.resampling import at_risk, jackknife_variance, left_out
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.referral.histories import (
     N_GROUPS,
     Histories,
     brought_buyers,
+    cells,
     group_of,
 )
 
@@ -86,16 +87,16 @@ def worth_of_one(
     and N taken as independent, Var S = (Var own + Var N (E S)^2) / (1 - r).
     """
     followup, spent, made = _by_age(whom, value_days)
-    at_risk = left_out(followup)[:, ::-1].cumsum(axis=1)[:, ::-1]
-    enough = np.flatnonzero(at_risk[-1] >= MIN_AT_RISK)
+    people = at_risk(followup)
+    enough = np.flatnonzero(people[-1] >= MIN_AT_RISK)
     n_people = int(followup.sum())
     if enough.size == 0:
         why = f"{n_people} people brought have bought, need {MIN_AT_RISK}"
         return _unknown(n_people, why)
     r_days, own_days = int(enough[-1]), int(min(enough[-1], value_days))
     with np.errstate(invalid="ignore", divide="ignore"):
-        own = (left_out(spent) / at_risk)[:, : own_days + 1].sum(axis=1) * margin
-        r = (left_out(made) / at_risk)[:, : r_days + 1].sum(axis=1)
+        own = (left_out(spent) / people)[:, : own_days + 1].sum(axis=1) * margin
+        r = (left_out(made) / people)[:, : r_days + 1].sum(axis=1)
         value = np.where(r < 1, own / (1 - r), math.nan)
     rest = _unknown(n_people, "")._replace(
         own_value=float(own[-1]), r=float(r[-1]), value_days=own_days, r_days=r_days
@@ -106,7 +107,7 @@ def worth_of_one(
     if not own[-1] > 0:
         why = "people who were brought have given back as much as they bought, or more"
         return rest._replace(reason=why)
-    known_to = jackknife_variance(value[:-1])
+    known_to = float(jackknife_variance(value[:-1]))
     found = log_interval(value[-1], known_to, confidence=CONFIDENCE)
     own_variance = _own_variance(whom, own_days) * margin**2
     offspring = r[-1] + r[-1] ** 2 / k
@@ -133,28 +134,19 @@ def _by_age(
     """Sum referred buyers, their revenue and those they brought, by group and age."""
     events, end_day = whom.events, (whom.end - EPOCH).days
     referred = brought_buyers(events, end=whom.end)
-    shape = (N_GROUPS, whom.ages.n_followup.shape[1])
+    n_ages = whom.ages.n_followup.shape[1]
     days = ibis.literal(end_day) - referred.first_day
-    people = referred.group_by(group_no=group_of(referred.person_no), age=days)
-    people = people.aggregate(total=referred.count().cast("float64"))
-    rows = events.baskets.join(referred.select("person_no", "first_day"), "person_no")
-    rows = rows.mutate(age=rows.day - rows.first_day)
-    rows = rows.filter(
-        (rows.age >= 0) & (rows.age <= value_days) & (rows.day <= end_day)
-    )
-    money = rows.group_by(group_no=group_of(rows.person_no), age="age")
-    money = money.aggregate(total=rows.net.sum().cast("float64"))
+    people = referred.group_by(group_of(referred.person_no), days.name("age"))
+    rows = soon(events.baskets, referred, value_days)
+    rows = rows.filter(rows.day <= end_day)
+    money = rows.group_by(group_of(rows.person_no), "age")
     inside = referred.filter(referred.own_is_referred & (referred.age_days >= 0))
-    made = inside.group_by(group_no=group_of(inside.referrer_no), age="age_days")
-    made = made.aggregate(total=inside.count().cast("float64"))
-    filled = []
-    for table in (people, money, made):
-        found = table.to_pyarrow()
-        cells = np.zeros(shape)
-        places = (found[c].to_numpy().astype(np.int64) for c in ("group_no", "age"))
-        cells[tuple(places)] = found["total"].to_numpy()
-        filled.append(cells)
-    return filled[0], filled[1], filled[2]
+    made = inside.group_by(group_of(inside.referrer_no), "age_days")
+    return (
+        cells(people.aggregate(n=referred.count()), n_ages),
+        cells(money.aggregate(net=rows.net.sum().cast("float64")), n_ages),
+        cells(made.aggregate(n=inside.count()), n_ages),
+    )
 
 
 def _own_variance(whom: Histories, days: int) -> float:
@@ -162,11 +154,7 @@ def _own_variance(whom: Histories, days: int) -> float:
     end_day = (whom.end - EPOCH).days
     referred = brought_buyers(whom.events, end=whom.end)
     referred = referred.filter(referred.first_day <= end_day - days)
-    rows = whom.events.baskets.join(
-        referred.select("person_no", "first_day"), "person_no"
-    )
-    age = rows.day - rows.first_day
-    rows = rows.filter(age.between(0, days))
+    rows = soon(whom.events.baskets, referred, days)
     spent = rows.group_by("person_no").aggregate(own=rows.net.sum().cast("float64"))
     line = spent.aggregate(variance=spent.own.var(how="sample")).to_pyarrow()
     found = line["variance"][0].as_py()

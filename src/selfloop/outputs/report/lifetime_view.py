@@ -9,7 +9,7 @@ from selfloop.outputs.report import charts, lifetime_words, tracking
 from selfloop.outputs.report import formats as fmt
 from selfloop.outputs.report.finding import Sentence
 from selfloop.outputs.report.formats import Money
-from selfloop.outputs.report.summary import Card
+from selfloop.outputs.report.summary import Card, missing_tile, tile
 from selfloop.outputs.report.voice import Voice
 
 Numbers = Mapping[str, Any]
@@ -102,13 +102,13 @@ def _total(total: Numbers, what: str, voice: Voice, write: Any) -> Card:  # noqa
     """Write what all buyers are going to bring."""
     name = voice.head(f"forecast.{what}", days=fmt.count(total["horizon_days"]))
     if total[what] is None:
-        return _missing(name, voice.say("missing.no_spend_model"))
+        return missing_tile(name, voice.say("missing.no_spend_model"))
     about = _interval(total, what, voice, write)
     foot = _NOTHING
     if total[f"{what}_low"] is not None:
         ends = {end: write(total[f"{what}_mean_{end}"]) for end in ("low", "high")}
         foot = voice.say("forecast.mean", **ends)
-    return _tile(name, write(total[what]), about=about, foot=foot)
+    return tile(name, write(total[what]), about=about, foot=foot)
 
 
 def _new_customer(new: Numbers, voice: Voice, money: Money) -> Card:
@@ -116,7 +116,7 @@ def _new_customer(new: Numbers, voice: Voice, money: Money) -> Card:
     days = fmt.count(new["horizon_days"])
     purchases = fmt.number(new["purchases"])
     if new["value"] is None:
-        return _tile(
+        return tile(
             voice.head("forecast.new_count", days=days),
             purchases,
             about=_interval(new, "purchases", voice, fmt.number),
@@ -129,32 +129,21 @@ def _new_customer(new: Numbers, voice: Voice, money: Money) -> Card:
         foot = voice.say("forecast.new_foot", purchases=purchases, **ends)
     about = _interval(new, "value", voice, money.short)
     name = voice.head("forecast.new", days=days)
-    return _tile(name, money.short(new["value"]), about=about, foot=foot)
+    return tile(name, money.short(new["value"]), about=about, foot=foot)
 
 
 def _test(lifetime: Numbers, voice: Voice) -> Card:
     """Write by how much the model was off on what has happened."""
     name, test = voice.head("forecast.tested"), lifetime["backtest"]
     if test is None:
-        return _missing(name, voice.reason(lifetime["backtest_reason"]))
+        return missing_tile(name, voice.reason(lifetime["backtest_reason"]))
     row = lifetime_words.score(test, "purchases", test["label"])
     assert row is not None
     values = {part: fmt.count(row[part]) for part in ("predicted", "actual")}
     about = voice.say("forecast.tested_of", **values)
     foot = voice.say("forecast.tested_foot", days=fmt.count(test["horizon_days"]))
     shown = lifetime_words.signed_share(row["error"])
-    return _tile(name, shown, about=about, foot=foot)
-
-
-def _tile(name: Markup, value: str, *, about: Markup, foot: Markup) -> Card:
-    """Write a tile; a dash is no number."""
-    known = value != fmt.MISSING
-    return Card(name, known, value, about, _NOTHING, foot)
-
-
-def _missing(name: Markup, why: Markup) -> Card:
-    """Write a tile without a number, and why there is none."""
-    return _tile(name, fmt.MISSING, about=why, foot=_NOTHING)
+    return tile(name, shown, about=about, foot=foot)
 
 
 def _interval(found: Numbers, what: str, voice: Voice, write: Any) -> Markup:  # noqa: ANN401

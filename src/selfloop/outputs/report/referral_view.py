@@ -8,7 +8,7 @@ from markupsafe import Markup
 from selfloop.outputs.report import formats as fmt
 from selfloop.outputs.report import referral_words as words
 from selfloop.outputs.report.formats import Money
-from selfloop.outputs.report.summary import Card
+from selfloop.outputs.report.summary import Card, missing_tile, tile
 from selfloop.outputs.report.voice import Voice
 
 Numbers = Mapping[str, Any]
@@ -74,13 +74,8 @@ def _tiles(referral: Numbers, voice: Voice, money: Money) -> list[Card]:
             about = _happen(voice, row["days_50_low"], row["days_50_high"], fmt.count)
             foot = voice.say("tile.generation_foot")
             name = voice.head("tile.generation")
-            tiles.append(_tile(name, fmt.count(row["days_50"]), about, foot))
+            tiles.append(tile(name, fmt.count(row["days_50"]), about=about, foot=foot))
     return tiles
-
-
-def _tile(name: Markup, value: str, about: Markup, foot: Markup = _NOTHING) -> Card:
-    """Return a tile; a dash is no number."""
-    return Card(name, value != fmt.MISSING, value, about, _NOTHING, foot)
 
 
 def _totals(
@@ -89,22 +84,24 @@ def _totals(
     """Return how many are to come, and what they are worth."""
     days = fmt.count(total["horizon_days"])
     ends = {e: fmt.count(total[f"referrals_mean_{e}"]) for e in ("low", "high")}
-    people = _tile(
+    people = tile(
         voice.head("tile.ahead", days=days),
         fmt.count(total["referrals"]),
-        _happen(voice, total["referrals_low"], total["referrals_high"], fmt.count),
-        voice.say("tile.ahead_foot", **ends),
+        about=_happen(
+            voice, total["referrals_low"], total["referrals_high"], fmt.count
+        ),
+        foot=voice.say("tile.ahead_foot", **ends),
     )
     name = voice.head("tile.ahead_value")
     if total["value"] is None:
         why = voice.reason(worth["reason"]) if worth else _NOTHING
-        return [people, _tile(name, fmt.MISSING, why)]
+        return [people, missing_tile(name, why)]
     ends = {e: money.short(total[f"value_mean_{e}"]) for e in ("low", "high")}
-    value = _tile(
+    value = tile(
         name,
         money.short(total["value"]),
-        _happen(voice, total["value_low"], total["value_high"], money.short),
-        voice.say("tile.ahead_foot", **ends),
+        about=_happen(voice, total["value_low"], total["value_high"], money.short),
+        foot=voice.say("tile.ahead_foot", **ends),
     )
     return [people, value]
 
@@ -113,7 +110,7 @@ def _one(worth: Numbers, voice: Voice, money: Money) -> Card:
     """Return what one more person brought is worth."""
     name = voice.head("tile.one")
     if worth["value"] is None:
-        return _tile(name, fmt.MISSING, voice.reason(worth["reason"]))
+        return missing_tile(name, voice.reason(worth["reason"]))
     foot = voice.say(
         "tile.one_foot",
         own=money.short(worth["own_value"]),
@@ -121,7 +118,7 @@ def _one(worth: Numbers, voice: Voice, money: Money) -> Card:
         r=fmt.number(worth["r"]),
     )
     about = _happen(voice, worth["value_low"], worth["value_high"], money.short)
-    return _tile(name, money.short(worth["value"]), about, foot)
+    return tile(name, money.short(worth["value"]), about=about, foot=foot)
 
 
 def _happen(

@@ -58,6 +58,36 @@ class _Desk(NamedTuple):
     money: Money
 
 
+def tile(name: Markup, value: str, *, about: Markup, foot: Markup) -> Card:
+    """Return a card without a small line; a dash is no number.
+
+    Parameters
+    ----------
+    name, value, about, foot
+        As in `Card`.
+
+    Returns
+    -------
+    Card
+    """
+    return Card(name, value != fmt.MISSING, value, about, _NOTHING, foot)
+
+
+def missing_tile(name: Markup, why: Markup) -> Card:
+    """Return a card without a number, and why there is none.
+
+    Parameters
+    ----------
+    name, why : markupsafe.Markup
+        What the number would be, and why it is missing.
+
+    Returns
+    -------
+    Card
+    """
+    return tile(name, fmt.MISSING, about=why, foot=_NOTHING)
+
+
 def cards(numbers: Numbers, voice: Voice, money: Money) -> list[Card]:
     """Return the cards of the summary.
 
