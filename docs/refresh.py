@@ -161,6 +161,50 @@ _MADE_BY = {
     "loop_months": ("`sl.self_loop(events).months`", "What carried each month."),
     "reproduction": ("`sl.self_loop(events).reproduction`", "R(H) by horizon."),
     "reproduction_curve": ("`sl.self_loop(events).curve`", "M(a) day by day."),
+    "loop_weeks": ("`sl.self_loop(events).weeks`", "What carried each week."),
+    "loop_lineage": (
+        "`sl.self_loop(events).lineage`",
+        "What came of people whom nobody brought, by their source.",
+    ),
+    "loop_lineage_months": (
+        "`sl.self_loop(events).lineage_months`",
+        "The same by month.",
+    ),
+    "reproduction_segments": ("`sl.reproduction(events, by).table`", "R by group."),
+    "reproduction_segments_curve": (
+        "`sl.reproduction(events, by).curve`",
+        "M(a) by group.",
+    ),
+    "reproduction_trend": (
+        '`sl.reproduction(events, "first_order_quarter").trend`',
+        "Whether R changes from cohort to cohort.",
+    ),
+    "cascades": ("`sl.loop_growth(events).cascades`", "Sizes of cascades."),
+    "loop_cells": (
+        "`sl.analyze(events).outlook.cells`",
+        "What people did by age: all of the outlook is computed from it.",
+    ),
+    "visitor_value": (
+        "`sl.visitor_value(events).table`",
+        "What visitors and buyers are worth.",
+    ),
+    "spend_channels": (
+        "`sl.acquisition_cost(events).channels`",
+        "What advertising costs and returns.",
+    ),
+    "spend_months": ("`sl.acquisition_cost(events).months`", "The same by month."),
+    "spend_trends": (
+        "`sl.acquisition_cost(events).trends`",
+        "How buyers moved with spend.",
+    ),
+    "projection_months": ("`sl.project_loop(events).months`", "Months to come."),
+    "projection_totals": ("`sl.project_loop(events).totals`", "All of them together."),
+    "stage_leverage": ("`sl.stage_leverage(events).table`", "Which stage to mend."),
+    "what_if": ("`sl.what_if(events, ...).table`", "What a target would do."),
+    "loop_backtest": (
+        "`sl.backtest_loop(events).table`",
+        "An earlier projection beside what happened.",
+    ),
 }
 
 _HEAD = """\

@@ -12,6 +12,7 @@ import pytest
 import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.settings import Sharing
+from selfloop.measures.loop.cells import loop_cells
 from selfloop.measures.social import value_table
 
 SRC = Path(sl.__file__).parent
@@ -53,6 +54,9 @@ NEED_MORE = {
     "anomaly_links", "link_people", "link_trees", "referred_differences",
     "referred_months", "referrer_tenure", "referrer_active", "link_clustering",
     "referrals_ahead", "value_grid", "grid_people", "advocates",
+    "reproduction_segments", "reproduction_segments_curve", "reproduction_trend",
+    "cascades", "spend_channels", "spend_months", "spend_trends", "projection_months",
+    "projection_totals", "stage_leverage", "what_if", "loop_backtest",
 }  # fmt: skip
 """Tables that a shop of one order does not have."""
 
@@ -223,6 +227,8 @@ def tables():
     times, anomalies = sl.referral_times(events), sl.referral_anomalies(events)
     concentration = sl.referral_concentration(events)
     links = sl.link_network(shop.referrals)
+    groups = sl.reproduction(events, "first_order_quarter")
+    cost, ahead = sl.acquisition_cost(events), sl.project_loop(events, months=3)
     return {
         "audit": events.audit,
         "people": sl.people(events),
@@ -268,6 +274,23 @@ def tables():
         "loop_months": loop.months,
         "reproduction": loop.reproduction,
         "reproduction_curve": loop.curve,
+        "loop_weeks": loop.weeks,
+        "loop_lineage": loop.lineage,
+        "loop_lineage_months": loop.lineage_months,
+        "reproduction_segments": groups.table,
+        "reproduction_segments_curve": groups.curve,
+        "reproduction_trend": groups.trend,
+        "cascades": sl.loop_growth(events).cascades,
+        "loop_cells": loop_cells(events).to_frame(),
+        "visitor_value": sl.visitor_value(events).table,
+        "spend_channels": cost.channels,
+        "spend_months": cost.months,
+        "spend_trends": cost.trends,
+        "projection_months": ahead.months,
+        "projection_totals": ahead.totals,
+        "stage_leverage": sl.stage_leverage(events).table,
+        "what_if": sl.what_if(events, traffic=2).table,
+        "loop_backtest": sl.backtest_loop(events).table,
     }
 
 
@@ -289,6 +312,11 @@ def bare_tables():
         "loop_months": loop.months,
         "reproduction": loop.reproduction,
         "reproduction_curve": loop.curve,
+        "loop_weeks": loop.weeks,
+        "loop_lineage": loop.lineage,
+        "loop_lineage_months": loop.lineage_months,
+        "visitor_value": sl.visitor_value(events).table,
+        "loop_cells": loop_cells(events).to_frame(),
     }
 
 

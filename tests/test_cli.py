@@ -569,6 +569,79 @@ def test_lifetime_without_a_model_is_an_error_with_its_reason(
     assert "SL310" in result.stderr
 
 
+# --- outlook
+
+
+OUTLOOK_COLUMNS = {
+    "value": "buyer_value", "stages": "revenue_gain", "channels": "cac",
+    "totals": "revenue_high", "what_if": "difference", "backtest": "predicted_low",
+    "cascades": "expected",
+}  # fmt: skip
+"""A column to compare of each table."""
+
+
+@pytest.fixture(scope="module")
+def outlook_json(shop: dict[str, str]) -> dict[str, object]:
+    """What the command on the outlook says of the shop, as JSON."""
+    result = good("outlook", shop["orders"], shop["referrals"], shop["visits"],
+                  "--spend", shop["spend"], "--target", "repurchase_90d=0.7",
+                  "--format", "json")  # fmt: skip
+    return json.loads(result.stdout)
+
+
+def test_outlook_is_that_of_the_library(
+    shop: dict[str, str], outlook_json: dict[str, object]
+) -> None:
+    events = sl.read_events(shop["orders"], shop["referrals"], visits=shop["visits"],
+                            spend=shop["spend"])  # fmt: skip
+    assert outlook_json["schema"] == "selfloop.outlook/1"
+    tables = {
+        "value": sl.visitor_value(events).table,
+        "stages": sl.stage_leverage(events).table,
+        "totals": sl.project_loop(events).totals,
+        "channels": sl.acquisition_cost(events).channels,
+        "what_if": sl.what_if(events, repurchase_90d=0.7).table,
+        "backtest": sl.backtest_loop(events).table,
+        "cascades": sl.loop_growth(events).cascades,
+    }
+    for name, table in tables.items():
+        rows = outlook_json[name]
+        assert len(rows) == len(table), name
+        column = OUTLOOK_COLUMNS[name]
+        for row, value in zip(rows, table[column], strict=True):
+            known = pd.notna(value)
+            assert (row[column] == pytest.approx(value)) if known else not row[column]
+    growth = outlook_json["growth"]
+    assert growth["halving_days"] == pytest.approx(sl.loop_growth(events).halving_days)
+
+
+def test_outlook_is_for_people(shop: dict[str, str]) -> None:
+    result = good("outlook", shop["orders"], shop["referrals"], shop["visits"])
+    assert "which stage to mend" in result.stdout
+    assert "Most leverage" in result.stdout
+    assert "cost of acquisition: no table of spend was given" in result.stdout
+    zh = good("outlook", shop["orders"], shop["referrals"], LANG="zh_CN.UTF-8")
+    assert "该改进哪一环" in zh.stdout
+    assert "获客成本: 未提供花费表" in zh.stdout
+
+
+@pytest.mark.parametrize("target", ["repurchase", "repurchase_90d=", "x=0.4",
+                                    "conversion_90d=2"])  # fmt: skip
+def test_a_target_that_cannot_be_is_an_error(shop: dict[str, str], target: str) -> None:
+    result = run("outlook", shop["orders"], "--target", target)
+    assert result.exit_code == 2
+    assert "target" in result.stderr or "conversion_90d" in result.stderr
+
+
+def test_lineage_of_the_loop(shop: dict[str, str]) -> None:
+    result = good("loop", shop["orders"], shop["referrals"], "--table", "lineage",
+                  "--format", "csv")  # fmt: skip
+    rows = pd.read_csv(io.StringIO(result.stdout))
+    assert (rows["revenue_own"] + rows["revenue_brought"]).tolist() == pytest.approx(
+        rows["revenue"].tolist()
+    )
+
+
 # --- report and demo
 
 

@@ -46,7 +46,15 @@ _HOME = {
     "customer_value": "selfloop.measures.social",
     "value_grid": "selfloop.measures.grid",
     "order_credits": "selfloop.measures.credit",
-    "self_loop": "selfloop.measures.loop",
+    "self_loop": "selfloop.measures.loop.overall",
+    "reproduction": "selfloop.measures.loop.reproduction",
+    "visitor_value": "selfloop.measures.loop.value",
+    "loop_growth": "selfloop.measures.loop.growth",
+    "project_loop": "selfloop.measures.loop.ahead",
+    "backtest_loop": "selfloop.measures.loop.backtest",
+    "stage_leverage": "selfloop.measures.loop.leverage",
+    "what_if": "selfloop.measures.loop.what_if",
+    "acquisition_cost": "selfloop.measures.loop.spending",
     "analyze": "selfloop.measures.analyze",
     "plot": "selfloop.outputs.plots",
     "to_igraph": "selfloop.outputs.handover",
@@ -80,8 +88,10 @@ __all__ = [
     "Simulation",
     "Source",
     "__version__",
+    "acquisition_cost",
     "analyze",
     "backtest_lifetime",
+    "backtest_loop",
     "backtest_referrals",
     "cohorts",
     "compare_models",
@@ -92,23 +102,29 @@ __all__ = [
     "from_lifetimes",
     "funnel",
     "link_network",
+    "loop_growth",
     "order_credits",
     "people",
     "plot",
+    "project_loop",
     "read_events",
     "read_lifetime",
     "referral_anomalies",
     "referral_concentration",
     "referral_network",
     "referral_times",
+    "reproduction",
     "self_loop",
     "simulate",
     "simulate_files",
     "spend_distribution",
+    "stage_leverage",
     "to_igraph",
     "to_lifetimes_frame",
     "to_networkx",
     "value_grid",
+    "visitor_value",
+    "what_if",
     "write_graph",
     "write_lifetime",
     "write_report",
@@ -156,7 +172,15 @@ if TYPE_CHECKING:
     from selfloop.measures.lifetime.fit import fit_lifetime, from_lifetimes
     from selfloop.measures.lifetime.peer import to_lifetimes_frame
     from selfloop.measures.lifetime.spread import spend_distribution
-    from selfloop.measures.loop import self_loop
+    from selfloop.measures.loop.ahead import project_loop
+    from selfloop.measures.loop.backtest import backtest_loop
+    from selfloop.measures.loop.growth import loop_growth
+    from selfloop.measures.loop.leverage import stage_leverage
+    from selfloop.measures.loop.overall import self_loop
+    from selfloop.measures.loop.reproduction import reproduction
+    from selfloop.measures.loop.spending import acquisition_cost
+    from selfloop.measures.loop.value import visitor_value
+    from selfloop.measures.loop.what_if import what_if
     from selfloop.measures.referral.anomalies import referral_anomalies
     from selfloop.measures.referral.backtest import backtest_referrals
     from selfloop.measures.referral.concentration import referral_concentration

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 from scipy.stats import CensoredData, ecdf
+from scipy.stats import t as student
 
 from selfloop.core.errors import SettingError
 from selfloop.kernels.intervals import normal_quantile
@@ -15,9 +16,11 @@ from selfloop.kernels.survival import (
     at_risk_at,
     cif_at,
     kaplan_meier,
+    log_t_interval,
     mean_cumulative,
     mean_cumulative_interval,
     median_days,
+    weighted_sum,
 )
 
 Z = normal_quantile(0.95)
@@ -197,34 +200,46 @@ def test_bad_settings_are_refused():
 # Mean cumulative function ----------------------------------------------------
 
 
-def mean_of(followup, person, age, n_ages=None):
+def mean_of(followup, person, age, n_ages=None, confidence=0.95):
     followup, person = np.asarray(followup), np.asarray(person, dtype=np.int64)
     age = np.asarray(age, dtype=np.int64)
     n_ages = n_ages or int(followup.max()) + 1
     curve = mean_cumulative(counts(age, n_ages), counts(followup, n_ages))
     interval = mean_cumulative_interval(
-        curve, person=person, age=age, followup=followup[person]
+        curve,
+        person=person,
+        age=age,
+        followup=followup[person],
+        confidence=confidence,
     )
     return curve, interval
 
 
-def brute_force_error(followup, person, age, n_ages):
-    """Sum over people and ages as the formula is written."""
+def brute_force(followup, person, age, weights):
+    """Sum over people and ages as the formulas are written: V, and n_eff."""
+    n_ages = len(weights)
     n = [sum(c >= a for c in followup) for a in range(n_ages)]
     d = [list(age).count(a) for a in range(n_ages)]
-    error = []
-    for horizon in range(n_ages):
-        total = 0.0
-        for i, c in enumerate(followup):
-            own = sum(
-                1 / n[a]
-                for p, a in zip(person, age, strict=True)
-                if p == i and a <= horizon
-            )
-            expected = sum(d[a] / n[a] ** 2 for a in range(min(c, horizon) + 1))
-            total += (own - expected) ** 2
-        error.append(total**0.5)
-    return np.array(error)
+    off = []
+    for i, c in enumerate(followup):
+        own = sum(weights[a] / n[a] for p, a in zip(person, age, strict=True) if p == i)
+        inside = [a for a in range(min(c, n_ages - 1) + 1) if d[a]]
+        off.append(own - sum(weights[a] * d[a] / n[a] ** 2 for a in inside))
+    variance = sum(u**2 for u in off)
+    if variance < 1e-18:
+        # Zero spread with events is not knowledge: missing. Zero events too.
+        return np.nan, np.nan
+    return variance, variance**2 / sum(u**4 for u in off)
+
+
+def brute_force_curve(followup, person, age, n_ages):
+    """Return the standard error and n_eff of M(H) for every H."""
+    found = [
+        brute_force(followup, person, age, [float(a <= h) for a in range(n_ages)])
+        for h in range(n_ages)
+    ]
+    variance, n_effective = np.array(found).T
+    return np.sqrt(variance), n_effective
 
 
 def test_mean_cumulative_by_hand():
@@ -237,9 +252,27 @@ def test_mean_cumulative_by_hand():
     # At age 0 each of the four expects 1/16 of a share: person 2 is 1/4 - 1/16 off,
     # the others 1/16: V = 9/256 + 3/256.
     assert interval.standard_error[0] == pytest.approx((12 / 256) ** 0.5)
-    reach = np.exp(Z * interval.standard_error / curve.mean)
+    # n_eff = V^2 / sum u^4 = (12/256)^2 / ((3/16)^4 + 3 (1/16)^4) = 144/84 = 12/7;
+    # t has 19/7 degrees of freedom.
+    assert interval.n_effective[0] == pytest.approx(12 / 7)
+    reach = np.exp(student.ppf(0.975, 19 / 7) * (12 / 256) ** 0.5 / (1 / 4))
+    assert interval.low[0] == pytest.approx(0.25 / reach)
+    assert interval.high[0] == pytest.approx(0.25 * reach)
+    quantile = student.ppf(0.975, interval.n_effective + 1)
+    reach = np.exp(quantile * interval.standard_error / curve.mean)
     assert interval.low == pytest.approx(curve.mean / reach)
     assert interval.high == pytest.approx(curve.mean * reach)
+
+
+def test_everybody_counts_when_all_are_equally_far_off():
+    # Twenty of forty have one event each: all are 1/80 off, and n_eff is 40. With one
+    # person alone having events, n_eff is 1 but for what the others are off:
+    # 1 / (1 + 39 / 39^4) (1 + 39 / 39^2)^2 = 1.052.
+    _, interval = mean_of([1] * 40, person=range(20), age=[1] * 20)
+    assert interval.n_effective[1] == pytest.approx(40)
+    _, interval = mean_of([1] * 40, person=[3] * 9, age=[1] * 9)
+    expected = (1 + 39 / 39**2) ** 2 / (1 + 39 / 39**4)
+    assert interval.n_effective[1] == pytest.approx(expected)
 
 
 @st.composite
@@ -255,10 +288,28 @@ def histories(draw):
 def test_error_curve_equals_brute_force(history):
     followup, person, age = history
     curve, interval = mean_of(followup, person, age)
-    expected = brute_force_error(followup, person, age, curve.age.size)
-    # Zero spread with events is not knowledge: missing. Zero events too.
-    expected[expected < 1e-9] = np.nan
-    assert interval.standard_error == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    error, n_effective = brute_force_curve(followup, person, age, curve.age.size)
+    assert interval.standard_error == pytest.approx(error, abs=1e-9, nan_ok=True)
+    assert interval.n_effective == pytest.approx(n_effective, rel=1e-6, nan_ok=True)
+
+
+@given(history=histories())
+def test_interval_holds_the_mean_and_widens_with_confidence(history):
+    followup, person, age = history
+    curve, narrow = mean_of(followup, person, age, confidence=0.5)
+    _, wide = mean_of(followup, person, age, confidence=0.95)
+    _, sure = mean_of(followup, person, age, confidence=1 - 1e-9)
+    known = ~np.isnan(wide.low)
+    # Known wherever there is spread, or nothing to spread.
+    assert (known == (~np.isnan(wide.standard_error) | (curve.mean == 0))).all()
+    for inner, outer in ((narrow, wide), (wide, sure)):
+        assert (inner.low[known] <= curve.mean[known]).all()
+        assert (inner.high[known] >= curve.mean[known]).all()
+        assert (outer.low[known] <= inner.low[known]).all()
+        assert (outer.high[known] >= inner.high[known]).all()
+        assert np.isfinite(outer.high[known]).all()
+    assert ((narrow.n_effective >= 1) | np.isnan(narrow.n_effective)).all()
+    assert not (narrow.n_effective > len(followup) * (1 + 1e-9)).any()
 
 
 @given(history=histories(), seed=st.integers(0, 99))
@@ -341,3 +392,126 @@ def test_events_that_are_not_those_of_the_curve_are_refused():
         mean_cumulative_interval(curve, person=one, age=one, followup=one)
     with pytest.raises(ValueError, match="one each per event"):
         mean_cumulative_interval(curve, person=one, age=np.array([1, 1]), followup=one)
+
+
+def test_limits_with_few_people_are_those_of_student():
+    # 0.6 exp(+-t 0.2 / 0.6), t with 9 + 1 degrees: 2.228139.
+    low, high = log_t_interval(0.6, standard_error=0.2, n_effective=9)
+    assert low == pytest.approx(0.6 * np.exp(-2.228139 / 3), rel=1e-6)
+    assert high == pytest.approx(0.6 * np.exp(2.228139 / 3), rel=1e-6)
+    # Many people: the normal quantile.
+    low, high = log_t_interval(0.6, standard_error=0.2, n_effective=1e9)
+    assert (high / low) == pytest.approx(np.exp(2 * Z / 3))
+    low, high = log_t_interval(
+        [0.0, np.nan, 0.6, 0.6], standard_error=[0.1, 0.1, np.nan, 0.1], n_effective=3
+    )
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True] * 3 + [False]
+    # However little is known, the ends stay numbers.
+    low, high = log_t_interval(
+        1e-3, standard_error=10.0, n_effective=1, confidence=0.999999
+    )
+    assert 0 < low < high < np.inf
+    with pytest.raises(SettingError, match="confidence"):
+        log_t_interval(1.0, standard_error=0.1, n_effective=2, confidence=1.0)
+
+
+# Sums weighted by age --------------------------------------------------------
+
+
+def weighted_of(followup, person, age, weights):
+    followup, person = np.asarray(followup), np.asarray(person, dtype=np.int64)
+    age = np.asarray(age, dtype=np.int64)
+    curve = mean_cumulative(counts(age, len(weights)), counts(followup, len(weights)))
+    return weighted_sum(
+        curve, weights=weights, person=person, age=age, followup=followup[person]
+    )
+
+
+def test_a_weighted_sum_by_hand():
+    # Followed for 0, 1, 3 and 3 days; person 2 has events at ages 0, 3, 3, person 1 at
+    # age 1: d/n = 1/4, 1/3, 0, 2/2. Weights 4, 3, 1, 2: 1 + 1 + 0 + 2 = 4.
+    found = weighted_of([0, 1, 3, 3], [2, 1, 2, 2], [0, 1, 3, 3], [4, 3, 1, 2])
+    assert found.value == pytest.approx(4)
+    # w/n: 1, 1, -, 1. Own: person 1 has 1, person 2 has 1 + 1 + 1 = 3.
+    # w d/n^2: 1/4, 1/3, 0, 1, summed 1/4, 7/12, 7/12, 19/12. Off: person 0 -1/4,
+    # person 1 1 - 7/12 = 5/12, person 2 3 - 19/12 = 17/12, person 3 -19/12.
+    off = np.array([-3, 5, 17, -19]) / 12
+    assert found.standard_error == pytest.approx((off**2).sum() ** 0.5)
+    assert found.n_effective == pytest.approx((off**2).sum() ** 2 / (off**4).sum())
+
+
+@given(history=histories(), seed=st.integers(0, 999))
+def test_a_weighted_sum_equals_brute_force(history, seed):
+    followup, person, age = history
+    rng = np.random.default_rng(seed)
+    weights = rng.choice([0.0, 1.0, rng.random(), 1e3], max(followup) + 1)
+    found = weighted_of(followup, person, age, weights)
+    n = np.array([sum(c >= a for c in followup) for a in range(weights.size)])
+    value = sum(weights[a] / n[a] for a in age)
+    assert found.value == pytest.approx(value)
+    variance, n_effective = brute_force(followup, person, age, weights)
+    assert found.standard_error == pytest.approx(variance**0.5, rel=1e-9, nan_ok=True)
+    assert found.n_effective == pytest.approx(n_effective, rel=1e-9, nan_ok=True)
+
+
+@given(history=histories(), horizon=st.integers(0, 6), scale=st.sampled_from([1, 50]))
+def test_weights_of_one_to_an_age_give_the_mean(history, horizon, scale):
+    followup, person, age = history
+    horizon = min(horizon, max(followup))
+    curve, interval = mean_of(followup, person, age)
+    weights = scale * (curve.age <= horizon)
+    found = weighted_of(followup, person, age, weights)
+    assert found.value == pytest.approx(scale * curve.mean[horizon])
+    for ours, theirs in (
+        (found.standard_error / scale, interval.standard_error[horizon]),
+        (found.n_effective, interval.n_effective[horizon]),
+    ):
+        assert ours == pytest.approx(theirs, rel=1e-6, nan_ok=True)
+
+
+@given(history=histories(), seed=st.integers(0, 99))
+def test_order_and_names_do_not_matter_to_a_weighted_sum(history, seed):
+    followup, person, age = history
+    rng = np.random.default_rng(seed)
+    shuffle, rename = rng.permutation(len(person)), rng.permutation(len(followup))
+    weights = rng.random(max(followup) + 1)
+    found = weighted_of(followup, person, age, weights)
+    ends = np.empty(len(followup), dtype=int)
+    ends[rename] = followup
+    whose = rename[np.array(person, dtype=int)][shuffle]
+    again = weighted_of(ends, whose, np.array(age, dtype=int)[shuffle], weights)
+    assert tuple(found) == pytest.approx(tuple(again), nan_ok=True)
+
+
+def test_a_weight_where_nobody_was_followed_leaves_the_sum_missing():
+    found = weighted_of([1, 2], [0], [1], [1, 1, 1, 0])
+    assert found.value == 0.5
+    assert np.isnan(weighted_of([1, 2], [0], [1], [1, 1, 1, 0.1])).all()
+    # No event, or one person: a value, no spread.
+    assert weighted_of([1, 2], [], [], [1, 1, 1])[:1] == (0.0,)
+    for known in (
+        weighted_of([1, 2], [], [], [1, 1, 1]),
+        weighted_of([1], [0], [1], [3, 3]),
+    ):
+        assert np.isnan(known[1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1, 1], "2 weights for the 3 ages"),
+        ([1, -1, 0], "finite and 0 or more"),
+        ([1, np.inf, 0], "finite and 0 or more"),
+        ([1, np.nan, 0], "finite and 0 or more"),
+    ],
+)
+def test_bad_weights_are_refused(weights, message):
+    curve = mean_cumulative(np.array([0, 1, 0]), np.array([0, 1, 1]))
+    with pytest.raises(ValueError, match=message):
+        weighted_sum(
+            curve,
+            weights=weights,
+            person=np.array([0]),
+            age=np.array([1]),
+            followup=np.array([2]),
+        )

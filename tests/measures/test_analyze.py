@@ -62,7 +62,7 @@ def bare(events, rule="halving"):
 
 
 def test_parts_are_those_of_the_single_calls(analysis, simulated_events, table):
-    assert analysis.unavailable == {}
+    assert analysis.unavailable == {"acquisition cost": "no table of spend"}
     whole, parts = sl.funnel(simulated_events), sl.funnel(simulated_events, "source")
     pd.testing.assert_frame_equal(analysis.funnel.windows, whole.windows)
     pd.testing.assert_frame_equal(analysis.funnel_by_source.windows, parts.windows)
@@ -85,7 +85,7 @@ def test_progress_names_each_step_once(analysis, steps):
     assert steps == [
         "funnel", "cohorts", "loop", "lifetime value", "backtest", "customer value",
         "referral network", "who was referred", "referrals to come",
-        "referrals worth a look",
+        "referrals worth a look", "what visitors are worth", "months to come",
     ]  # fmt: skip
 
 
@@ -263,6 +263,7 @@ def test_ten_times_the_money_scales_the_summary(untidy_events, richer_events):
 
 def test_real_orders_have_no_referral_side(retail):
     assert retail.unavailable == {
+        "acquisition cost": "no table of spend",
         "conversion": "no table of visits",
         "referral": "no table of referrals",
     }

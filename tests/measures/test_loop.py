@@ -6,6 +6,7 @@ import math
 import pandas as pd
 import pytest
 import small_shops as shops
+from scipy.stats import t as student
 from small_shops import orders, referrals, visits
 
 import selfloop as sl
@@ -193,8 +194,10 @@ def test_the_interval_of_r_by_hand(chain):
     row = r_of(sl.self_loop(chain, horizons_days=(4,), min_at_risk=1), 4)
     # Age 4, all six followed so far: d/n^2 = 1/36 on days 0 and 4, B = 1/18.
     # a and c brought one each (1/6 - 1/18 = 1/9), the other four none (-1/18).
-    # V = 2/81 + 4/324 = 1/27; R = 1/3; the limits are R e^(+-1.96 sqrt(V) / R).
-    spread = math.exp(1.959964 * math.sqrt(1 / 27) / (1 / 3))
+    # V = 2/81 + 4/324 = 1/27; R = 1/3. V rests on n_eff = V^2 / sum u^4 people:
+    # (1/27)^2 / (2/9^4 + 4/18^4) = (1/729) / (36/104976) = 4, so that t has 4 + 1
+    # degrees of freedom, 2.570582; the limits are R e^(+-t sqrt(V) / R).
+    spread = math.exp(2.570582 * math.sqrt(1 / 27) / (1 / 3))
     assert row["r_low"] == pytest.approx(1 / 3 / spread)
     assert row["r_high"] == pytest.approx(1 / 3 * spread)
 
@@ -261,10 +264,12 @@ def bringing(*n_brought):
 
 def test_the_multiplier_has_no_upper_end_where_r_may_be_one():
     # 16 of 40 bring two each: R = 0.8, and every customer from outside ends in 5.
-    # V = 16 (2/40 - 32/1600)^2 + 24 (32/1600)^2 = 0.024; the limits of R are
-    # 0.8 e^(+-1.96 sqrt(0.024) / 0.8), and the upper one is above 1.
+    # V = 16 (2/40 - 32/1600)^2 + 24 (32/1600)^2 = 0.024. That rests on n_eff = 0.024^2
+    # / (16 0.03^4 + 24 0.02^4) = 0.000576 / 0.0000168 = 34.29 people: t of 35.29
+    # degrees is 2.029520. The limits of R are 0.8 e^(+-t sqrt(0.024) / 0.8), and the
+    # upper one is above 1.
     loop = bringing(*[2] * 16, *[0] * 24)
-    spread = math.exp(1.959964 * math.sqrt(0.024) / 0.8)
+    spread = math.exp(2.029520 * math.sqrt(0.024) / 0.8)
     assert loop.headline["r"] == pytest.approx(0.8)
     assert loop.headline["r_high"] == pytest.approx(0.8 * spread)
     assert loop.multiplier == pytest.approx(5)
@@ -273,11 +278,12 @@ def test_the_multiplier_has_no_upper_end_where_r_may_be_one():
 
 
 def test_from_an_r_of_one_on_the_loop_has_no_end():
-    # Half bring three, half one: R = 2, its lower limit 2 e^(-1.96 sqrt(0.025) / 2).
+    # Half bring three, half one: R = 2, everybody 1/40 off, V = 0.025 rests on all 40
+    # people. t of 41 degrees is 2.019541: the lower limit is 2 e^(-t sqrt(0.025) / 2).
     loop = bringing(*[3] * 20, *[1] * 20)
     assert loop.headline["r"] == pytest.approx(2)
     assert loop.headline["r_low"] == pytest.approx(
-        2 * math.exp(-1.959964 * math.sqrt(0.025) / 2)
+        2 * math.exp(-2.019541 * math.sqrt(0.025) / 2)
     )
     assert (loop.multiplier, loop.multiplier_low) == (math.inf, math.inf)
 
@@ -289,8 +295,9 @@ def brute_force(first_day, referrer, end_day, horizon):
     """Return R(H) and its limits straight from the definition, person by person.
 
     n(a) counts buyers observed to age a, d(a) those brought at age a. The variance is
-    sum_i (sum over i's referrals of 1/n(age) - sum over a <= min(C_i, H) of
-    d(a)/n(a)^2)^2, C_i the observed age.
+    sum_i u_i^2, u_i = sum over i's referrals of 1/n(age) - sum over a <= min(C_i, H) of
+    d(a)/n(a)^2, C_i the observed age; Student's t has 1 + variance^2 / sum_i u_i^4
+    degrees of freedom.
     """
     observed = {who: int(end_day - day) for who, day in first_day.items()}
     ages = {who: [] for who in first_day}
@@ -305,14 +312,16 @@ def brute_force(first_day, referrer, end_day, horizon):
     d = [sum(age == a for own in ages.values() for age in own)
          for a in range(horizon + 1)]  # fmt: skip
     r = sum(d[a] / n[a] for a in range(horizon + 1))
-    variance = 0.0
+    off = []
     for who, own in ages.items():
         mine = sum(1 / n[age] for age in own if age <= horizon)
         expected = sum(
             d[a] / n[a] ** 2 for a in range(min(observed[who], horizon) + 1) if d[a]
         )
-        variance += (mine - expected) ** 2
-    spread = math.exp(1.959963984540054 * math.sqrt(variance) / r)
+        off.append(mine - expected)
+    variance = sum(u**2 for u in off)
+    degrees = 1 + variance**2 / sum(u**4 for u in off)
+    spread = math.exp(student.ppf(0.975, degrees) * math.sqrt(variance) / r)
     return r, r / spread, r * spread, sum(d), n[-1], n_seeding
 
 
@@ -478,9 +487,12 @@ def test_ten_times_the_money_is_ten_times_the_money_and_nothing_else(
     untidy_events, richer_events
 ):
     expected, found = sl.self_loop(untidy_events), sl.self_loop(richer_events)
-    money = [c for c in expected.months if c.startswith("revenue")]
-    months = expected.months.assign(**(expected.months[money] * 10))
-    equal(found, dataclasses.replace(expected, months=months))
+    richer = {}
+    for name in ("months", "weeks", "lineage", "lineage_months"):
+        table = getattr(expected, name)
+        money = [c for c in table if c.startswith("revenue")]
+        richer[name] = table.assign(**(table[money] * 10))
+    equal(found, dataclasses.replace(expected, **richer))
 
 
 def test_a_bystander_changes_only_the_months_of_their_own(

@@ -21,7 +21,7 @@ from selfloop.core import schema
 from selfloop.core.errors import DataWarning, SettingError
 from selfloop.measures.cohorts import Cohorts
 from selfloop.measures.funnel import Funnel
-from selfloop.measures.loop import SelfLoop
+from selfloop.measures.loop.overall import SelfLoop
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.measures.summary import ValueSummary
 from selfloop.outputs import plots
@@ -91,7 +91,13 @@ def make_loop(*, referrals: bool = True) -> SelfLoop:
         ("2026-10", 50, 30, 5, 10, 5, 0, 0.7, 500.0, 300.0, 50.0, 100.0, 50.0,
          0.0, 0.0, 0.0, 0.7, "partial"),
     ]  # fmt: skip
-    table = frame("loop_months", months)
+    names = ["month", "n_orders", "n_repeat", "n_first_referral", "n_first_paid",
+             "n_first_organic", "n_first_unknown", "share_orders", "revenue",
+             "revenue_repeat", "revenue_first_referral", "revenue_first_paid",
+             "revenue_first_organic", "revenue_first_unknown", "revenue_before",
+             "revenue_guests", "share_revenue", "status"]  # fmt: skip
+    table = pd.DataFrame(months, columns=names)
+    table = table.reindex(columns=schema.names("loop_months"))
     rows = [
         (30, 500, 400, 60, 0.2, 0.15, 0.26, 0.12, ""),
         (90, 500, 10, 70, NAN, NAN, NAN, 0.14, "10 buyers observed for 90 days"),
@@ -104,6 +110,9 @@ def make_loop(*, referrals: bool = True) -> SelfLoop:
         table = table.assign(**dict.fromkeys(hidden, np.nan))
     return SelfLoop(
         months=table,
+        weeks=frame("loop_weeks", []),
+        lineage=frame("loop_lineage", []),
+        lineage_months=frame("loop_lineage_months", []),
         reproduction=frame("reproduction", rows),
         curve=frame("reproduction_curve", curve),
         horizon_days=30 if referrals else None,
@@ -113,6 +122,7 @@ def make_loop(*, referrals: bool = True) -> SelfLoop:
         n_seeding=3,
         share_orders=0.57,
         share_revenue=0.73,
+        paid_reason="",
         reason="" if referrals else "no table of referrals",
         end=END,
     )

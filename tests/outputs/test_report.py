@@ -30,8 +30,8 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 KEYS = [
     "schema", "selfloop_version", "meta", "totals", "funnel", "loop", "cohorts",
-    "lifetime", "social", "advocates", "referral", "audit", "notes", "unavailable",
-    "kpis", "finding",
+    "outlook", "lifetime", "social", "advocates", "referral", "audit", "notes",
+    "unavailable", "kpis", "finding",
 ]  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def test_missing_tables_leave_gaps_and_reasons_not_zeros(orders_only):
     assert all(found[key]["value"] is None for key in reasons)
     assert found["repurchase"]["value"] > 0
     assert numbers["advocates"] == {}
-    assert set(numbers["unavailable"]) == {"conversion", "referral"}
+    assert set(numbers["unavailable"]) == {"acquisition cost", "conversion", "referral"}
 
 
 def test_nothing_in_the_analysis_is_changed(analysis):
@@ -626,10 +626,10 @@ def test_the_same_analysis_gives_the_same_bytes(analysis, tmp_path, monkeypatch)
 @pytest.mark.parametrize("lang", ["both", "en", "zh"])
 def test_markdown_has_every_section(analysis, lang):
     shown = markdown(report_numbers(analysis, now=NOW), lang=lang)
-    assert shown.count("\n## ") == 9
+    assert shown.count("\n## ") == 10
     assert ("Loop report" in shown) == (lang != "zh")
     assert ("自循环报告" in shown) == (lang != "en")
-    assert shown.count("\n### ") == 7
+    assert shown.count("\n### ") == 12
     widths = {}
     for line in shown.splitlines():
         if line.startswith("|"):

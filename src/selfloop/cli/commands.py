@@ -29,7 +29,10 @@ MODELS = (
 )  # fmt: skip
 """Models of purchases, as `selfloop.fit_lifetime` takes them."""
 
-_PEOPLE = [*schema.names("people"), "arrived_month", "first_order_month"]
+_PEOPLE = [
+    *schema.names("people"), "arrived_month", "arrived_quarter", "first_order_month",
+    "first_order_quarter",
+]  # fmt: skip
 
 
 def _late(place: str) -> Callable[..., None]:
@@ -119,11 +122,12 @@ _COHORTS = _command(
 
 _LOOP = _command(
     "loop", "tables:loop",
-    INPUTS, BAD_ROWS, shown("months", "reproduction", "curve"),
+    INPUTS, BAD_ROWS,
+    shown("months", "reproduction", "curve", "weeks", "lineage", "lineage_months"),
     example="selfloop loop orders.csv referrals.csv",
     answers="How strong the loop is, and what carried each month.",
     more="Table months has the self-circulation share, reproduction has R(H), curve "
-    "has R by age.",
+    "has R by age, lineage what came of the people whom nobody brought.",
 )  # fmt: skip
 
 _CUSTOMERS = _command(
@@ -171,6 +175,40 @@ _REFERRALS = _command(
     more="Table grid has four kinds of customers, advocates those with the most social "
     "value, differences referred people beside others, rules and flags what is worth a "
     "look, flagged_links the referrals in question.",
+)  # fmt: skip
+
+_OUTLOOK = _command(
+    "outlook", "outlook:outlook",
+    INPUTS, BAD_ROWS,
+    click.option(
+        "--months", type=click.IntRange(1, 60), default=12, show_default=True,
+        help="Months to come.",
+    ),
+    click.option(
+        "--horizon-days", type=click.IntRange(1, 36_525), default=365,
+        show_default=True, metavar="DAYS",
+        help="Age to which the value of visitors counts.",
+    ),
+    click.option(
+        "--margin", type=click.FloatRange(1e-6, 1), default=1.0, show_default=True,
+        help="Share of revenue that pays for acquisition.",
+    ),
+    click.option(
+        "--target", "targets", multiple=True, metavar="STAGE=VALUE",
+        help="What if a stage reached this: conversion_90d, repurchase_90d, "
+        "referral_90d (a share), traffic, paid_traffic (times today's). May be given "
+        "several times.",
+    ),
+    shown("value", "stages", "totals", "months", "what_if", "channels", "spend_months",
+          "spend_trends", "r_by_source", "r_by_quarter", "trend", "cascades",
+          "backtest", "cells"),
+    example="selfloop outlook orders.csv referrals.csv visits.csv --spend spend.csv "
+    "--target repurchase_90d=0.40",
+    answers="What people are worth, which stage to mend, and what is to come.",
+    more="Table value has what a visitor of each source is worth, stages what a little "
+    "more of each stage brings, months the months to come with ads and without, "
+    "channels what advertising costs and returns, backtest how the same projection "
+    "would have done, cells the counts by day that all of it is computed from.",
 )  # fmt: skip
 
 _VALIDATE = _command(
@@ -252,7 +290,7 @@ def _completion(ctx: click.Context, shell: str) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LIFETIME, _LOOP, _REFERRALS, _VALIDATE,
-    _COLUMNS, _SIMULATE, _DEMO, _completion,
+    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LIFETIME, _LOOP, _OUTLOOK, _REFERRALS,
+    _VALIDATE, _COLUMNS, _SIMULATE, _DEMO, _completion,
 )  # fmt: skip
 """All commands, in the order of the help."""

@@ -18,8 +18,8 @@ from selfloop.core.settings import LedgerRule
 from selfloop.inputs.events import Events
 from selfloop.measures import cohorts as cohort_measure
 from selfloop.measures import funnel as funnel_measure
-from selfloop.measures import loop as loop_measure
 from selfloop.measures import social as social_measure
+from selfloop.measures.loop import overall as loop_measure
 from selfloop.outputs.tables import FORMATS, format_table, write_table
 
 _WINDOW_COLUMNS = [
@@ -172,12 +172,16 @@ def loop(
             "months": found.months,
             "reproduction": found.reproduction,
             "curve": found.curve,
+            "weeks": found.weeks,
+            "lineage": found.lineage,
+            "lineage_months": found.lineage_months,
         },
         _period(events) | _loop_facts(found),
         labels,
         [
             Section("reproduction", reproduction, "reproduction"),
             Section("months", found.months[_MONTH_COLUMNS], "loop_months"),
+            Section("lineage", found.lineage, "loop_lineage"),
         ],
     )
     deliver(result, form, manner)

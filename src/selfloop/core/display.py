@@ -347,7 +347,7 @@ def _cells(
 
 def _stem(name: str) -> str:
     """Return the name of a column without the end of its interval."""
-    return name.removesuffix("_low").removesuffix("_high")
+    return name[:-4] if name.endswith("_low") else name.removesuffix("_high")
 
 
 def _interval(value: str, low: str, high: str) -> str:

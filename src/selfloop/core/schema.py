@@ -504,8 +504,7 @@ REFERRALS_AHEAD = (
     Column("social_value_high", "money", "so much value may come"),
 )
 
-LOOP_MONTHS = (
-    Column("month", "month", "calendar month, local time"),
+_CARRIED = (
     Column("n_orders", "int", "purchases of known customers"),
     Column("n_repeat", "int", "of these, not the first of the customer"),
     Column("n_first_referral", "int", "first purchases of referred people"),
@@ -513,6 +512,9 @@ LOOP_MONTHS = (
     Column("n_first_organic", "int", "first purchases of people from other channels"),
     Column("n_first_unknown", "int", "first purchases of people of unknown source"),
     Column("share_orders", "share", "(repeat + first_referral) / n_orders"),
+    Column("share_orders_paid", "share", "first_paid / n_orders; missing without paid"),
+    Column("share_new", "share", "first purchases of referred people / all first ones"),
+    Column("share_new_paid", "share", "the same of people from paid channels"),
     Column("revenue", "money", "net revenue of known customers"),
     Column("revenue_repeat", "money", "of this, after the day of the first purchase"),
     Column("revenue_first_referral", "money", "first days of referred people"),
@@ -520,9 +522,36 @@ LOOP_MONTHS = (
     Column("revenue_first_organic", "money", "first days of people from elsewhere"),
     Column("revenue_first_unknown", "money", "first days, source unknown"),
     Column("revenue_before", "money", "refunds before any purchase in the data"),
-    Column("revenue_guests", "money", "guests; outside revenue and the share"),
     Column("share_revenue", "share", "as of orders; missing if refunds leave no share"),
+    Column("share_revenue_paid", "share", "first days of paid people / revenue"),
     Column("status", "text", "complete, or partial (begun late or still running)"),
+)
+
+LOOP_MONTHS = (
+    Column("month", "month", "calendar month, local time"),
+    *_CARRIED,
+    Column("revenue_guests", "money", "guests; outside revenue and the share"),
+)
+
+LOOP_WEEKS = (Column("week", "date", "Monday of the week, local time"), *_CARRIED)
+
+LOOP_LINEAGE = (
+    Column("root_source", "text", "source of the person whom nobody brought"),
+    Column("n_buyers", "int", "buyers who lead back to such people, self included"),
+    Column("n_roots", "int", "of these, nobody brought them"),
+    Column("n_brought", "int", "of these, brought by others, over any number of links"),
+    Column("n_orders", "int", "purchases of all of them"),
+    Column("revenue", "money", "net revenue of all of them"),
+    Column("revenue_own", "money", "of this, of the people nobody brought"),
+    Column("revenue_direct", "money", "of that, on the day of their first purchase"),
+    Column("revenue_brought", "money", "revenue of the people brought"),
+    Column("share_direct", "share", "revenue_direct / revenue"),
+    Column("share_brought", "share", "revenue_brought / revenue"),
+)
+
+LOOP_LINEAGE_MONTHS = (
+    Column("month", "month", "calendar month, local time"),
+    *LOOP_LINEAGE,
 )
 
 REPRODUCTION = (
@@ -544,6 +573,229 @@ REPRODUCTION_CURVE = (
     Column("r", "float", "M(a): mean referrals per buyer by that age"),
     Column("r_low", "float", "lower end of the robust interval"),
     Column("r_high", "float", "upper end of the robust interval"),
+)
+
+_SEGMENT = Column("segment", "text", "value of the breakdown; 'all' without one")
+
+REPRODUCTION_SEGMENTS = (_SEGMENT, *REPRODUCTION)
+
+REPRODUCTION_SEGMENTS_CURVE = (_SEGMENT, *REPRODUCTION_CURVE)
+
+REPRODUCTION_TREND = (
+    Column("horizon_days", "days", "H: cohorts are compared at this age"),
+    Column("n_cohorts", "int", "cohorts with buyers observed to age H"),
+    Column("n_buyers", "int", "these buyers"),
+    Column("n_referrals", "int", "buyers they brought by age H"),
+    Column("unit", "text", "month or quarter"),
+    Column("ratio", "float", "R(H) of a cohort over that of one unit earlier"),
+    Column("ratio_low", "float", "lower end of its interval"),
+    Column("ratio_high", "float", "upper end of its interval"),
+    Column("p_value", "float", "as large a change by chance alone"),
+    Column("reason", "text", "why the ratio is missing; empty when it is known"),
+)
+
+LOOP_CELLS = (
+    Column("source", "text", "paid, organic, referral or unknown"),
+    Column("segment", "text", "value of the breakdown; the channel in an analysis"),
+    Column("days", "days", "age, or days before the end: see each column"),
+    Column("n_arrived", "int", "people who arrived so many days before the end"),
+    Column("n_bought", "int", "people who bought so many days after they arrived"),
+    Column("n_waiting", "int", "arrived so many days before the end, not bought yet"),
+    Column("n_buyers", "int", "buyers whose first purchase was so long before the end"),
+    Column("n_orders", "int", "purchases so many days after the first one"),
+    Column("revenue", "money", "net revenue so many days after the first purchase"),
+    Column("n_again", "int", "bought a second time so many days after the first"),
+    Column("n_alone", "int", "buyers of that age who have not bought again"),
+    Column("n_success", "int", "brought a buyer for the first time at that age"),
+    Column("n_quiet", "int", "buyers of that age who have brought nobody"),
+    Column("n_brought", "int", "buyers brought by buyers of that age"),
+    Column("n_seeded", "int", "brought by non-buyers, bought so long before the end"),
+)
+
+VISITOR_VALUE = (
+    Column("segment", "text", "value of the breakdown; (outside): nobody brought them"),
+    Column("n_arrived", "int", "people who came; missing without visits"),
+    Column("n_buyers", "int", "of these, bought"),
+    Column("conversion_days", "days", "days after arrival to which purchases count"),
+    Column("share_converted", "share", "p: bought by then (Kaplan-Meier)"),
+    Column("share_converted_low", "share", "lower end of its interval"),
+    Column("share_converted_high", "share", "upper end of its interval"),
+    Column("value_days", "days", "age of buyers to which the rest counts"),
+    Column("first_value", "money", "revenue of a buyer on the first day"),
+    Column("repeat_value", "money", "revenue of a buyer after it"),
+    Column("own_value", "money", "L: the sum of both"),
+    Column("own_value_low", "money", "lower end of its interval"),
+    Column("own_value_high", "money", "upper end of its interval"),
+    Column("r", "float", "R: buyers whom a buyer brings"),
+    Column("brought_value", "money", "R S: worth of these and of all who follow"),
+    Column("brought_value_low", "money", "lower end of its interval"),
+    Column("brought_value_high", "money", "upper end of its interval"),
+    Column("buyer_value", "money", "L + R S: what a buyer is worth"),
+    Column("buyer_value_low", "money", "lower end of its interval"),
+    Column("buyer_value_high", "money", "upper end of its interval"),
+    Column("share_brought", "share", "brought_value / buyer_value"),
+    Column("visitor_own_value", "money", "p L: what a visitor spends"),
+    Column(
+        "visitor_brought_value", "money", "p R S: what a visitor makes others spend"
+    ),
+    Column("visitor_value", "money", "V: both together"),
+    Column("visitor_value_low", "money", "lower end of its interval"),
+    Column("visitor_value_high", "money", "upper end of its interval"),
+    Column("buyer_ceiling", "money", "margin x buyer_value: most to pay for a buyer"),
+    Column("buyer_ceiling_low", "money", "lower end of its interval"),
+    Column("buyer_ceiling_high", "money", "upper end of its interval"),
+    Column("visitor_ceiling", "money", "margin x visitor_value: most for a visitor"),
+    Column("visitor_ceiling_low", "money", "lower end of its interval"),
+    Column("visitor_ceiling_high", "money", "upper end of its interval"),
+    Column("reason", "text", "why numbers are missing; empty when all are known"),
+)
+
+SPEND_CHANNELS = (
+    Column("channel", "text", "channel with spend; (all) for all of them"),
+    Column("spend", "money", "cost on days that were observed"),
+    Column("first_date", "date", "first day with a row of spend"),
+    Column("last_date", "date", "last such day"),
+    Column("n_arrived", "int", "people who came through it in these days, not brought"),
+    Column("n_buyers", "int", "of these, bought so far"),
+    Column("cost_per_visitor", "money", "spend / n_arrived"),
+    Column("share_converted", "share", "p of these people (Kaplan-Meier)"),
+    Column("cac", "money", "cost_per_visitor / p; without visits spend / n_buyers"),
+    Column("cac_low", "money", "lower end of its interval"),
+    Column("cac_high", "money", "upper end of its interval"),
+    Column("cac_naive", "money", "spend / n_buyers, too high while visitors are young"),
+    Column("buyer_ceiling", "money", "margin x value of a buyer: most to pay for one"),
+    Column("value_days", "days", "age of buyers to which that value counts"),
+    Column("share_brought", "share", "part of that value from people brought"),
+    Column("return_ratio", "float", "buyer_ceiling / cac: above 1 it pays"),
+    Column("return_ratio_low", "float", "lower end of its interval"),
+    Column("return_ratio_high", "float", "upper end of its interval"),
+    Column("return_ratio_own", "float", "the same from own purchases alone"),
+    Column("payback_days", "days", "age by which margin x value has paid the cac"),
+    Column(
+        "payback_days_low",
+        "days",
+        "lower end; missing where even the best case does not pay",
+    ),
+    Column(
+        "payback_days_high",
+        "days",
+        "upper end; missing where it may not pay by value_days",
+    ),
+    Column("payback_days_own", "days", "the same from own purchases alone"),
+    Column("reason", "text", "why numbers are missing; empty when all are known"),
+)
+
+SPEND_MONTHS = (
+    Column("month", "month", "calendar month, local time"),
+    Column("channel", "text", "channel with spend; (all) for all of them"),
+    Column("spend", "money", "cost in the month"),
+    Column("n_arrived", "int", "people who came through it in the month, not brought"),
+    Column("n_buyers", "int", "of these, bought within window_days of arrival"),
+    Column("window_days", "days", "days after arrival to which purchases count"),
+    Column("cost_per_visitor", "money", "spend / n_arrived"),
+    Column("cac", "money", "spend / n_buyers; missing until all had that time"),
+    Column("reason", "text", "why numbers are missing; empty when all are known"),
+)
+
+SPEND_TRENDS = (
+    Column("channel", "text", "channel with spend; (all) for all of them"),
+    Column("n_months", "int", "whole months with spend and buyers that count"),
+    Column("cac_ratio", "float", "cac of a month over that of the month before"),
+    Column("cac_ratio_low", "float", "lower end of its interval"),
+    Column("cac_ratio_high", "float", "upper end of its interval"),
+    Column("elasticity", "float", "percent more buyers for one percent more spend"),
+    Column("elasticity_low", "float", "lower end of its interval"),
+    Column("elasticity_high", "float", "upper end of its interval"),
+    Column("marginal_cac", "money", "cac / elasticity: cost of one buyer more"),
+    Column("reason", "text", "why numbers are missing; empty when all are known"),
+)
+
+
+def _expected(name: str, kind: str, meaning: str) -> tuple[Column, ...]:
+    """Return the columns of an expected sum with both its ranges."""
+    return (
+        Column(name, kind, meaning),
+        Column(f"{name}_low", kind, "so little it may turn out to be"),
+        Column(f"{name}_high", kind, "so much it may turn out to be"),
+        Column(f"{name}_mean_low", kind, "the expectation itself, lower end"),
+        Column(f"{name}_mean_high", kind, "the expectation itself, upper end"),
+    )
+
+
+_AHEAD = (
+    Column("buyers_outside", "float", "new buyers whom no buyer brings"),
+    Column("buyers_brought", "float", "new buyers whom buyers bring"),
+    *_expected("buyers", "float", "new buyers, both together"),
+    *_expected("orders", "float", "purchases of old and new buyers"),
+    Column("orders_repeat", "float", "of these, not the first of the customer"),
+    *_expected("revenue", "money", "net revenue of known customers"),
+)
+
+PROJECTION_MONTHS = (
+    Column("month", "month", "calendar month ahead, local time"),
+    Column("scenario", "text", "as_is, no_ads (no ads from now on) or what_if"),
+    *_AHEAD,
+    Column("status", "text", "complete, or partial (the month had begun)"),
+)
+
+PROJECTION_TOTALS = (
+    Column("scenario", "text", "as_is, no_ads (no ads from now on) or what_if"),
+    Column("horizon_days", "days", "days ahead"),
+    *_AHEAD,
+)
+
+STAGE_LEVERAGE = (
+    Column("stage", "text", "traffic, conversion, repurchase or referral"),
+    Column("step", "text", "+10% of today, or +1 point of the share"),
+    Column("window_days", "days", "W of the share; missing for traffic"),
+    Column("share", "share", "reach the stage within W days today (Kaplan-Meier)"),
+    Column("share_then", "share", "the same after the step"),
+    Column("value", "money", "V of a visitor from outside; of a buyer without visits"),
+    Column("value_gain", "money", "more of it, per present visitor"),
+    Column("value_gain_low", "money", "lower end of its interval"),
+    Column("value_gain_high", "money", "upper end of its interval"),
+    Column("revenue", "money", "expected of the next 365 days"),
+    Column("revenue_gain", "money", "more of it"),
+    Column("revenue_gain_low", "money", "lower end of its interval"),
+    Column("revenue_gain_high", "money", "upper end of its interval"),
+    Column("reason", "text", "why numbers are missing; empty when all are known"),
+)
+
+WHAT_IF = (
+    Column("measure", "text", "value, buyers, orders or revenue, all months ahead"),
+    Column("today", "float", "with everything as it is"),
+    Column("today_low", "float", "lower end of its interval"),
+    Column("today_high", "float", "upper end of its interval"),
+    Column("then", "float", "with the targets reached"),
+    Column("then_low", "float", "lower end of its interval"),
+    Column("then_high", "float", "upper end of its interval"),
+    Column("difference", "float", "then - today"),
+    Column("difference_low", "float", "lower end of its interval"),
+    Column("difference_high", "float", "upper end of its interval"),
+    Column("reason", "text", "why numbers are missing; empty when all are known"),
+)
+
+LOOP_BACKTEST = (
+    Column("month", "month", "calendar month; all for the whole"),
+    Column("measure", "text", "buyers, orders or revenue"),
+    Column("predicted", "float", "expected at the cut"),
+    Column("predicted_low", "float", "lower end of the range it was to fall in"),
+    Column("predicted_high", "float", "upper end of that range"),
+    Column("actual", "float", "what happened"),
+    Column("error", "float", "predicted / actual - 1; missing when nothing happened"),
+    Column("inside", "flag", "whether it fell into the range"),
+    Column("status", "text", "complete, or partial (not all days of the month)"),
+)
+
+CASCADES = (
+    Column("size_low", "int", "smallest size of the class: buyers, the seed included"),
+    Column("size_high", "int", "largest size; missing for the last class"),
+    Column("n_seeds", "int", "buyers whom no buyer brought, with so many so far"),
+    Column("share", "share", "n_seeds / all of them"),
+    Column("expected", "float", "n_seeds by the branching prediction, at their ages"),
+    Column("expected_low", "float", "so few by chance alone"),
+    Column("expected_high", "float", "so many by chance alone"),
+    Column("final_share", "share", "share in the end; missing when R is 1 or more"),
 )
 
 REFERRED_DIFFERENCES = (
@@ -650,8 +902,25 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "order_credits": ORDER_CREDITS,
     "referrals_ahead": REFERRALS_AHEAD,
     "loop_months": LOOP_MONTHS,
+    "loop_weeks": LOOP_WEEKS,
+    "loop_lineage": LOOP_LINEAGE,
+    "loop_lineage_months": LOOP_LINEAGE_MONTHS,
     "reproduction": REPRODUCTION,
     "reproduction_curve": REPRODUCTION_CURVE,
+    "reproduction_segments": REPRODUCTION_SEGMENTS,
+    "reproduction_segments_curve": REPRODUCTION_SEGMENTS_CURVE,
+    "reproduction_trend": REPRODUCTION_TREND,
+    "cascades": CASCADES,
+    "loop_cells": LOOP_CELLS,
+    "visitor_value": VISITOR_VALUE,
+    "projection_months": PROJECTION_MONTHS,
+    "projection_totals": PROJECTION_TOTALS,
+    "stage_leverage": STAGE_LEVERAGE,
+    "what_if": WHAT_IF,
+    "loop_backtest": LOOP_BACKTEST,
+    "spend_channels": SPEND_CHANNELS,
+    "spend_months": SPEND_MONTHS,
+    "spend_trends": SPEND_TRENDS,
     "referred_differences": REFERRED_DIFFERENCES,
     "referred_months": REFERRED_MONTHS,
     "referrer_tenure": REFERRER_TENURE,

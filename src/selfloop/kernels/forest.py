@@ -155,6 +155,36 @@ def climb(
     return distance, ancestor, np.unique(ancestor[lost])
 
 
+def heads(
+    person: npt.NDArray[np.int64], referrer: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the first of those who lead to each person.
+
+    Parameters
+    ----------
+    person, referrer : ndarray of int64, shape (n,)
+        Who was brought by whom; every person once, no rings.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Examples
+    --------
+    >>> heads(np.array([2, 3, 9]), np.array([1, 2, 8])).tolist()
+    [1, 1, 8]
+    """
+    every = np.unique(np.concatenate([person, referrer]))
+    parent = np.arange(every.size)
+    parent[np.searchsorted(every, person)] = np.searchsorted(every, referrer)
+    while True:
+        higher = parent[parent]
+        if np.array_equal(higher, parent):
+            break
+        parent = higher
+    return every[parent[np.searchsorted(every, person)]]
+
+
 def break_rings(
     parent: IntArray, time: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:

@@ -9,15 +9,19 @@ included: somebody followed for C days had the chance of an event on days 0 to C
 """
 
 from dataclasses import dataclass
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from selfloop.kernels.intervals import normal_quantile
 
 IntArray = npt.NDArray[np.integer[Any]]
 FloatArray = npt.NDArray[np.float64]
+
+_MOST_LOG = 500.0  # of how far an interval reaches, so that it stays a number
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,23 @@ class MeanCumulative:
 
 
 class MeanInterval(NamedTuple):
-    """Standard error and interval of a mean cumulative function, by age."""
+    """Standard error and interval of a mean cumulative function, by age.
+
+    `n_effective` is the number of people the standard error rests on.
+    """
 
     standard_error: FloatArray
     low: FloatArray
     high: FloatArray
+    n_effective: FloatArray
+
+
+class WeightedSum(NamedTuple):
+    """Sum of w(a) d(a) / n(a), its standard error and how many people that rests on."""
+
+    value: float
+    standard_error: float
+    n_effective: float
 
 
 def kaplan_meier(
@@ -356,7 +372,8 @@ def mean_cumulative_interval(
     Returns
     -------
     MeanInterval
-        ``standard_error``, ``low`` and ``high``, one entry per age of the curve.
+        ``standard_error``, ``low``, ``high`` and ``n_effective`` (of people, 1 or
+        more), one entry per age of the curve.
 
     Raises
     ------
@@ -371,83 +388,257 @@ def mean_cumulative_interval(
     Robust variance, summed over people i, because the events of one person hang
     together (a Poisson interval covers 84 % instead of 95 % in simulated shops):
 
-        V(H) = sum_i (A_i(H) - B(min(C_i, H)))^2
+        V(H) = sum_i u_i(H)^2,    u_i(H) = A_i(H) - B(min(C_i, H))
         A_i(H) = sum over i's events of age <= H of 1 / n(age)
         B(c)   = sum over ages a <= c of d(a) / n(a)^2,     C_i the follow-up of i
 
-    The square is expanded, so that all ages together cost one sort of the events.
-    Limits: M exp(+-z sqrt(V) / M). Where there was no event (M = 0): low 0 and
-    high log(2 / (1 - confidence)) / n(H), the exact Poisson limit for none among
-    the n(H) people followed that far. Where V is 0 although there were events (one
-    person, or all people exactly alike) the data cannot tell: NaN.
+    Where a few people have most of the events, V itself is little known, and mostly
+    too small. It rests on n_eff = V^2 / sum_i u_i^4 people: all n when everybody adds
+    alike, 1 when one person adds everything. That is Satterthwaite's number of degrees
+    of freedom of a sum of squares, one degree for each person. The limits are
+    M exp(+-t sqrt(V) / M), t the quantile of Student's t with n_eff + 1 degrees; the
+    one more matters for a handful of events only, where the limits would run away.
+    In simulated loops (heavy tails, one tree of half of all buyers) 94 to 98 % of
+    these intervals held the truth, and 89 to 97 % with the normal quantile.
+
+    The powers are expanded, so that all ages together cost one sort of the events.
+    Where there was no event (M = 0): low 0 and high log(2 / (1 - confidence)) / n(H),
+    the exact Poisson limit for none among the n(H) people followed that far. Where V
+    is 0 although there were events (one person, or all people exactly alike) the data
+    cannot tell: NaN.
 
     References
     ----------
     Lawless and Nadeau (1995), Some simple robust methods for the analysis of
-    recurrent events, Technometrics 37(2).
+    recurrent events, Technometrics 37(2); Satterthwaite (1946), An approximate
+    distribution of estimates of variance components, Biometrics Bulletin 2(6).
 
     Examples
     --------
     >>> curve = mean_cumulative(np.array([1, 0, 1]), np.array([0, 1, 2]))
-    >>> error, low, high = mean_cumulative_interval(
+    >>> band = mean_cumulative_interval(
     ...     curve,
     ...     person=np.array([7, 7]),
     ...     age=np.array([0, 2]),
     ...     followup=np.array([2, 2]),
     ... )
-    >>> error.round(3)
-    array([0.272, 0.272, 0.605])
+    >>> band.standard_error.round(3), band.n_effective.round(2)
+    (array([0.272, 0.272, 0.605]), array([2., 2., 2.]))
     """
-    z = normal_quantile(confidence)
+    normal_quantile(confidence)
     _check_events(curve, person=person, age=age, followup=followup)
-    variance, scale = _robust_variance(curve, person, age, followup)
-    # What the expansion leaves of an exact zero is rounding, not information.
-    variance = np.where(variance > 1e-13 * scale, variance, 0.0)
-    error = np.sqrt(variance)
-    mean = curve.mean
-    with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.where(variance > 0.0, np.exp(z * error / mean), np.nan)
+    variance, n_effective = _robust_variance(curve, person, age, followup)
+    none = curve.mean == 0.0
+    known = (variance > 0.0) & ~np.isnan(curve.mean)
+    error = np.where(known, np.sqrt(variance), np.nan)
+    n_effective = np.where(known, n_effective, np.nan)
+    low, high = log_t_interval(
+        curve.mean,
+        standard_error=error,
+        n_effective=n_effective,
+        confidence=confidence,
+    )
+    with np.errstate(divide="ignore"):
         rule_of_none = np.log(2.0 / (1.0 - confidence)) / curve.n_at_risk
-    none = mean == 0.0
-    low = np.where(none, 0.0, mean / factor)
-    high = np.where(none, rule_of_none, mean * factor)
-    error = np.where((variance > 0.0) & ~np.isnan(mean), error, np.nan)
-    return MeanInterval(standard_error=error, low=low, high=high)
+    low = np.where(none, 0.0, low)
+    high = np.where(none, rule_of_none, high)
+    return MeanInterval(error, low, high, n_effective)
+
+
+def log_t_interval(
+    value: npt.ArrayLike,
+    *,
+    standard_error: npt.ArrayLike,
+    n_effective: npt.ArrayLike,
+    confidence: float = 0.95,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the range in which an expectation above 0 lies, few people telling it.
+
+    Parameters
+    ----------
+    value, standard_error : array_like of float
+        The estimate and its standard error, 0 or more; they broadcast.
+    n_effective : array_like of float
+        Number of people the standard error rests on, 1 or more.
+    confidence : float, optional
+        Level of the interval, above 0 and below 1.
+
+    Returns
+    -------
+    low, high : ndarray of float64
+        value exp(+-t error / value), t the quantile of Student's t with
+        `n_effective` + 1 degrees of freedom (see `mean_cumulative_interval`); NaN where
+        a number is missing or the value is 0.
+
+    Raises
+    ------
+    SettingError
+        When the level is not between 0 and 1.
+
+    Examples
+    --------
+    One person tells little, a million as much as the normal distribution.
+
+    >>> low, high = log_t_interval(
+    ...     0.5, standard_error=0.1, n_effective=[1, 40, 1_000_000]
+    ... )
+    >>> low.round(3), high.round(3)
+    (array([0.211, 0.334, 0.338]), array([1.182, 0.749, 0.74 ]))
+    """
+    normal_quantile(confidence)
+    centre, error, degrees = np.broadcast_arrays(
+        *(np.asarray(x, dtype=np.float64) for x in (value, standard_error, n_effective))
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = stdtrit(degrees + 1.0, 0.5 + confidence / 2.0) * error / centre
+    factor = np.exp(np.minimum(np.where(centre > 0.0, reach, np.nan), _MOST_LOG))
+    return centre / factor, centre * factor
+
+
+def weighted_sum(
+    curve: MeanCumulative,
+    *,
+    weights: npt.ArrayLike,
+    person: IntArray,
+    age: IntArray,
+    followup: IntArray,
+) -> WeightedSum:
+    """Add up the events per person over all ages, each age with its own weight.
+
+    Parameters
+    ----------
+    curve : MeanCumulative
+        Events and people by age, from `mean_cumulative`.
+    weights : array_like of float, shape (n_ages,)
+        Weight of each age of the curve, 0 or more.
+    person, age, followup : ndarray of int, shape (n_events,)
+        The events, as in `mean_cumulative_interval`.
+
+    Returns
+    -------
+    WeightedSum
+        All NaN when an age that nobody was followed to has a weight; the last two
+        also when there is no spread to learn from (no event, or all people alike).
+
+    Raises
+    ------
+    ValueError
+        When a weight is negative or infinite or their number is not that of the ages;
+        when the events are not those of the curve.
+
+    Notes
+    -----
+    sum_a w(a) d(a) / n(a), with V and n_eff of `mean_cumulative_interval`, every
+    1 / n(a) there replaced by w(a) / n(a) and d(a) / n(a)^2 by w(a) d(a) / n(a)^2.
+    Weights 1 to age H and 0 beyond give M(H); weights e^(-r a), with r the growth,
+    give 1 (`selfloop.kernels.growth`).
+
+    Examples
+    --------
+    >>> curve = mean_cumulative(np.array([1, 0, 1]), np.array([0, 1, 2]))
+    >>> found = weighted_sum(
+    ...     curve,
+    ...     weights=[1, 1, 0.5],
+    ...     person=np.array([7, 7]),
+    ...     age=np.array([0, 2]),
+    ...     followup=np.array([2, 2]),
+    ... )
+    >>> round(found.value, 3), round(found.standard_error, 3)
+    (0.583, 0.434)
+    """
+    _check_events(curve, person=person, age=age, followup=followup)
+    weight = np.asarray(weights, dtype=np.float64)
+    if weight.shape != curve.age.shape:
+        raise ValueError(
+            f"{weight.size} weights for the {curve.age.size} ages of the curve"
+        )
+    if not (np.isfinite(weight) & (weight >= 0.0)).all():
+        raise ValueError("weights must be finite and 0 or more")
+    at_risk = curve.n_at_risk
+    if (weight[at_risk == 0] > 0.0).any():
+        return WeightedSum(np.nan, np.nan, np.nan)
+    each = np.zeros(weight.size)
+    np.divide(weight, at_risk, out=each, where=at_risk > 0)
+    value = float((each * curve.n_events).sum())
+    b = np.cumsum(each * curve.n_events / np.maximum(at_risk, 1))
+
+    order = np.argsort(person, kind="stable")  # linear where they are sorted already
+    whose = person[order]
+    first = np.flatnonzero(np.append(True, whose[1:] != whose[:-1])[: whose.size])
+    own = np.add.reduceat(each[age[order]], first) if first.size else np.zeros(0)
+    ends = followup[order][first]
+    n_quiet = at_risk - np.append(at_risk[1:], 0)
+    n_quiet = n_quiet - np.bincount(ends, minlength=weight.size)
+    off = own - b[ends]
+    variance = float((off**2).sum() + (n_quiet * b**2).sum())
+    fourth = float((off**4).sum() + (n_quiet * b**4).sum())
+    # What the differences leave of an exact zero is rounding, not information.
+    if not variance > 1e-22 * float((own**2).sum()):
+        return WeightedSum(value, np.nan, np.nan)
+    return WeightedSum(value, variance**0.5, variance**2 / fourth)
+
+
+class _Histories(NamedTuple):
+    """Events in order of person and age, and what each adds to its person's sum."""
+
+    when: IntArray
+    ends: IntArray
+    before: FloatArray
+    after: FloatArray
 
 
 def _robust_variance(
     curve: MeanCumulative, person: IntArray, age: IntArray, followup: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return V(H) for every age, and the sum of its terms before they cancel."""
-    n_ages = curve.age.size
-    at_risk = curve.n_at_risk
-    weight_by_age = np.zeros(n_ages)
-    np.divide(1.0, at_risk, out=weight_by_age, where=at_risk > 0)
+    """Return V(H), and the number of people it rests on, for every age."""
+    weight_by_age = np.zeros(curve.age.size)
+    np.divide(1.0, curve.n_at_risk, out=weight_by_age, where=curve.n_at_risk > 0)
     b = np.cumsum(curve.n_events * weight_by_age**2)
 
-    # sum_i A_i^2 grows at each event by 2 w (what i had before) + w^2.
     order = np.lexsort((age, person))
     whose, when = person[order], age[order]
     weight = weight_by_age[when]
     running = np.cumsum(weight) - weight
     is_first = np.ones(whose.size, dtype=np.bool_)
     is_first[1:] = whose[1:] != whose[:-1]
-    group = np.cumsum(is_first) - 1
-    before = running - running[is_first][group]
-    squares = np.cumsum(_by_age(when, weight * (2.0 * before + weight), n_ages))
+    before = running - running[is_first][np.cumsum(is_first) - 1]
+    events = _Histories(when, followup[order], before, before + weight)
 
-    # sum_i A_i(H) B(min(C_i, H)): events of people whose follow-up ended before H
-    # meet their own B(C_i), the others meet B(H).
-    ends = followup[order]
-    ended = np.cumsum(_by_age(ends, weight, n_ages))
-    running_on = np.cumsum(_by_age(when, weight, n_ages)) - ended
-    cross = np.cumsum(_by_age(ends, weight * b[ends], n_ages)) + b * running_on
+    variance, scale = _power_sum(curve.n_at_risk, b, events, power=2)
+    # What the expansion leaves of an exact zero is rounding, not information.
+    variance = np.where(variance > 1e-13 * scale, variance, 0.0)
+    fourth, _ = _power_sum(curve.n_at_risk, b, events, power=4)
+    # Within 1 and the number of people, whatever rounding did.
+    n_people = max(int(curve.n_at_risk.max(initial=0)), 1)
+    square = variance**2
+    fourth = np.clip(fourth, square / n_people, square)
+    n_effective = np.ones(square.size)
+    np.divide(square, fourth, out=n_effective, where=fourth > 0.0)
+    return variance, n_effective
 
-    # sum_i B(min(C_i, H))^2, from the numbers of people followed so far and no more.
+
+def _power_sum(
+    at_risk: npt.NDArray[np.int64], b: FloatArray, events: _Histories, *, power: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return sum_i (A_i - B_i)^power by age, and the sum of its terms' sizes."""
+    n_ages = at_risk.size
     n_ending = at_risk - np.append(at_risk[1:], 0)
-    gone = np.cumsum(n_ending * b**2)
-    everybody = gone + b**2 * (at_risk - n_ending)
-    return squares - 2.0 * cross + everybody, squares + everybody
+    total, size = np.zeros(n_ages), np.zeros(n_ages)
+    for own in range(power + 1):
+        other = power - own
+        if own:
+            # sum_i A_i^own grows at each event. People whose follow-up has ended
+            # meet their own B(C_i), the others B(H).
+            grown = events.after**own - events.before**own
+            ended = _by_age(events.ends, grown, n_ages)
+            running = np.cumsum(_by_age(events.when, grown, n_ages) - ended)
+            part = np.cumsum(ended * b**other) + b**other * running
+        else:
+            # Everybody, from the numbers of people followed so far and no more.
+            part = np.cumsum(n_ending * b**other) + b**other * (at_risk - n_ending)
+        total += comb(power, own) * (-1) ** other * part
+        size += comb(power, own) * part
+    return total, size
 
 
 def _by_age(age: IntArray, weight: FloatArray, n_ages: int) -> FloatArray:

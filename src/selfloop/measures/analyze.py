@@ -16,7 +16,8 @@ from selfloop.measures.lifetime.backtest import Backtest, backtest_of
 from selfloop.measures.lifetime.fit import Model, fit_lifetime, past_model
 from selfloop.measures.lifetime.holdout import default_cut
 from selfloop.measures.lifetime.result import LifetimeModel
-from selfloop.measures.loop import SelfLoop, self_loop
+from selfloop.measures.loop.outlook import LoopOutlook, loop_outlook
+from selfloop.measures.loop.overall import SelfLoop, self_loop
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.measures.referral.overview import ReferralOverview, referral_overview
 from selfloop.measures.social import check_settings, value_table
@@ -47,6 +48,8 @@ class Analysis:
         The referral network, its timing, what is to come, what looks wrong.
     loop : SelfLoop
         Self-circulation by month and R.
+    outlook : LoopOutlook
+        Growth without ads, value of visitors, stages to mend, months to come.
     unavailable : dict of str to str
         Parts that cannot be computed, and why.
     horizon_days : float
@@ -67,6 +70,7 @@ class Analysis:
     value_summary: ValueSummary
     referral: ReferralOverview | None
     loop: SelfLoop
+    outlook: LoopOutlook
     unavailable: dict[str, str]
     horizon_days: float
     discount_rate: float
@@ -144,7 +148,7 @@ def analyze(
     >>> shop = sl.simulate(n_visitors=2000, seed=7)
     >>> analysis = sl.analyze(sl.read_events(shop.orders, shop.referrals))
     >>> sorted(analysis.unavailable)
-    ['conversion']
+    ['acquisition cost', 'conversion']
     """
     Events.check(events)
     sharing = Sharing(rule)
@@ -166,12 +170,9 @@ def analyze(
         unavailable["expected value"] = fitted.spend_reason
     say("customer value")
     values = value_table(
-        events,
-        fitted,
-        sharing,
-        horizon_days=horizon_days,
+        events, fitted, sharing, horizon_days=horizon_days,
         discount_rate=discount_rate,
-    )
+    )  # fmt: skip
     summary = summarise(values)
     referral = None
     if "referrals" in events.has:
@@ -179,7 +180,8 @@ def analyze(
             events, values, own=summary.value_column, horizon_days=horizon_days,
             progress=say,
         )  # fmt: skip
-    unavailable |= _missing(referral)
+    outlook = loop_outlook(events, progress=say)
+    unavailable |= _missing(referral) | outlook.unavailable
     return Analysis(
         events=events,
         funnel=whole,
@@ -191,6 +193,7 @@ def analyze(
         value_summary=summary,
         referral=referral,
         loop=loop,
+        outlook=outlook,
         unavailable=unavailable,
         horizon_days=horizon_days,
         discount_rate=discount_rate,

@@ -12,19 +12,14 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.errors import SettingError
 from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.survival import KaplanMeier, cif_at, kaplan_meier, median_days
+from selfloop.measures.segments import with_segment
 
 STAGES = ("traffic", "conversion", "repurchase", "referral")
 """The stages of the loop; repurchase and referral both branch from conversion."""
-
-MAX_SEGMENTS = 30
-"""A breakdown keeps this many of its largest values; the rest are ``(other)``."""
-
-_MONTHS = {"arrived_month": "arrived_at", "first_order_month": "first_at"}
 
 _NOBODY = kaplan_meier(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
 """The curve of a segment that nobody entered."""
@@ -94,8 +89,10 @@ def funnel(
     events : Events
         Result of `read_events`.
     by : str, optional
-        Any column of `schema.PEOPLE`, or ``arrived_month`` or ``first_order_month``.
-        The 30 largest values are kept; a missing value is the level ``(missing)``.
+        Any column of `schema.PEOPLE`, or ``arrived_month``, ``arrived_quarter``,
+        ``first_order_month``, ``first_order_quarter``. The 30 largest values are
+        kept, of months and quarters all; a missing value is the level
+        ``(missing)``.
     windows_days : tuple of int
         Windows W in days, each at least 1.
     min_at_risk : int
@@ -142,7 +139,7 @@ def funnel(
     for window in windows_days:
         check_whole("windows_days", window, low=1)
     check_number("min_at_risk", min_at_risk, low=1)
-    rows, segments = _with_segment(events, by)
+    rows, segments = with_segment(events, by)
     stages, windows = [], []
     for stage in STAGES[1:]:
         reason = _why_missing(events, stage)
@@ -177,47 +174,6 @@ def _why_missing(events: Events, stage: str) -> str:
     if stage == "referral" and "referrals" not in events.has:
         return "no table of referrals"
     return ""
-
-
-def _with_segment(events: Events, by: str | None) -> tuple[ir.Table, list[str]]:
-    """Add the breakdown to the people, the rarest values put together; list it."""
-    core = events.core
-    if by is None:
-        return core.mutate(segment=ibis.literal("all")), ["all"]
-    known = [*schema.names("people"), *_MONTHS]
-    if by not in known:
-        raise SettingError(f"by must be one of {', '.join(known)}; got {by!r}")
-    rows = core.mutate(segment=_level(events, by).fill_null("(missing)"))
-    if by == "referrer_id":
-        names = core.select(referrer_no="person_no", referrer_id="person_id")
-        rows = core.left_join(names, "referrer_no").drop("referrer_no_right")
-        rows = rows.mutate(segment=rows.referrer_id.fill_null("(missing)"))
-    sizes = rows.group_by("segment").aggregate(n=rows.count())
-    largest = sizes.order_by(ibis.desc("n"), "segment").limit(MAX_SEGMENTS + 1)
-    levels = [str(s) for s in largest.to_pandas()["segment"]]
-    if len(levels) <= MAX_SEGMENTS:
-        return rows, levels
-    largest_levels = levels[:MAX_SEGMENTS]
-    kept = rows.segment.isin(largest_levels)
-    rows = rows.mutate(segment=ibis.ifelse(kept, rows.segment, "(other)"))
-    return rows, list(dict.fromkeys([*largest_levels, "(other)"]))
-
-
-def _level(events: Events, by: str) -> ir.StringValue:
-    """Express the value of the breakdown of each person as text."""
-    core = events.core
-    if by in _MONTHS:
-        return core[_MONTHS[by]].strftime("%Y-%m")
-    if by in ("n_invited", "n_referred") and "referrals" not in events.has:
-        return ibis.null("string")
-    inside = {
-        "first_order_at": "first_at",
-        "second_order_at": "second_at",
-        "last_order_at": "last_at",
-        "first_success_at": "success_at",
-        "referrer_id": "person_id",
-    }
-    return core[inside.get(by, by)].cast("string")
 
 
 def _stage_rows(rows: ir.Table, stage: str, end_day: int) -> ir.Table:

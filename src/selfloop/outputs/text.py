@@ -34,7 +34,11 @@ def _words(name: str) -> dict[str, dict[str, str]]:
 
 
 _PLOTS = _words("plot_texts.toml")
-_REPORT = _words("report_texts.toml") | _words("referral_texts.toml")
+_REPORT = (
+    _words("report_texts.toml")
+    | _words("referral_texts.toml")
+    | _words("loop_texts.toml")
+)
 
 TEXTS: dict[str, dict[str, str]] = {**_TERMS, **_PLOTS, **_REPORT}
 """Every text: key -> language -> sentence with ``{named}`` places."""

@@ -13,12 +13,21 @@ from selfloop.measures.lifetime.compare import ModelComparison
 from selfloop.measures.lifetime.parts import FrequencyRecency
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.measures.lifetime.spread import SpendDistribution
-from selfloop.measures.loop import SelfLoop
+from selfloop.measures.loop.ahead import Projection
+from selfloop.measures.loop.backtest import LoopBacktest
+from selfloop.measures.loop.growth import LoopGrowth
+from selfloop.measures.loop.leverage import Leverage
+from selfloop.measures.loop.overall import SelfLoop
+from selfloop.measures.loop.reproduction import Reproduction
+from selfloop.measures.loop.spending import AcquisitionCost
+from selfloop.measures.loop.value import VisitorValue
+from selfloop.measures.loop.what_if import WhatIf
 from selfloop.measures.referral.backtest import ReferralBacktest
 from selfloop.measures.referral.concentration import Concentration
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.measures.referral.timing import ReferralTimes
 from selfloop.measures.summary import ValueSummary
+from selfloop.outputs.plots.ahead import plot_loop_backtest, plot_projection
 from selfloop.outputs.plots.backtest import (
     plot_calibration,
     plot_cumulative,
@@ -26,17 +35,20 @@ from selfloop.outputs.plots.backtest import (
     plot_referral_calibration,
     plot_tracking,
 )
+from selfloop.outputs.plots.cascades import plot_growth
 from selfloop.outputs.plots.circulation import plot_self_circulation
 from selfloop.outputs.plots.cohorts import plot_cohorts
 from selfloop.outputs.plots.comparison import plot_comparison
 from selfloop.outputs.plots.fonts import SelfloopFontWarning
 from selfloop.outputs.plots.funnel import plot_funnel
 from selfloop.outputs.plots.kinds import plot_referral_times, plot_value_grid
+from selfloop.outputs.plots.leverage import plot_leverage, plot_what_if
 from selfloop.outputs.plots.lifetime import plot_lifetime, plot_lifts
 from selfloop.outputs.plots.lifetime_matrix import (
     plot_frequency_recency,
     plot_p_alive,
 )
+from selfloop.outputs.plots.lineage import plot_lineage
 from selfloop.outputs.plots.loop import plot_loop
 from selfloop.outputs.plots.network import (
     plot_concentration,
@@ -44,35 +56,46 @@ from selfloop.outputs.plots.network import (
     plot_virality,
 )
 from selfloop.outputs.plots.reproduction import plot_reproduction
+from selfloop.outputs.plots.reproduction_by import plot_reproduction_by
 from selfloop.outputs.plots.spend import plot_spend
+from selfloop.outputs.plots.spending import plot_acquisition_cost, plot_cost_months
 from selfloop.outputs.plots.tree import plot_referral_tree
 from selfloop.outputs.plots.value import (
     plot_social_value,
     plot_value_by_source,
     plot_value_distribution,
 )
+from selfloop.outputs.plots.visitors import plot_visitor_value
 from selfloop.outputs.text import Lang
 
 __all__ = [
     "SelfloopFontWarning",
     "plot",
+    "plot_acquisition_cost",
     "plot_calibration",
     "plot_cohorts",
     "plot_comparison",
     "plot_concentration",
+    "plot_cost_months",
     "plot_cumulative",
     "plot_frequencies",
     "plot_frequency_recency",
     "plot_funnel",
     "plot_generations",
+    "plot_growth",
+    "plot_leverage",
     "plot_lifetime",
     "plot_lifts",
+    "plot_lineage",
     "plot_loop",
+    "plot_loop_backtest",
     "plot_p_alive",
+    "plot_projection",
     "plot_referral_calibration",
     "plot_referral_times",
     "plot_referral_tree",
     "plot_reproduction",
+    "plot_reproduction_by",
     "plot_self_circulation",
     "plot_social_value",
     "plot_spend",
@@ -81,6 +104,8 @@ __all__ = [
     "plot_value_distribution",
     "plot_value_grid",
     "plot_virality",
+    "plot_visitor_value",
+    "plot_what_if",
 ]
 
 
@@ -96,10 +121,12 @@ def plot(
     Parameters
     ----------
     result : object
-        What a measure returned: `Analysis`, `Funnel`, `SelfLoop`, `Cohorts`,
-        `LifetimeModel`, `ModelComparison`, `Backtest`, `FrequencyRecency`,
-        `SpendDistribution`, `ReferralNetwork`, `ReferralTimes`, `Concentration`,
-        `ReferralBacktest`, `ValueGrid` or `ValueSummary`.
+        What a measure returned: `Analysis`, `Funnel`, `SelfLoop`, `Reproduction`,
+        `LoopGrowth`, `VisitorValue`, `AcquisitionCost`, `Leverage`, `WhatIf`,
+        `Projection`, `LoopBacktest`, `Cohorts`, `LifetimeModel`, `ModelComparison`,
+        `Backtest`, `FrequencyRecency`, `SpendDistribution`, `ReferralNetwork`,
+        `ReferralTimes`, `Concentration`, `ReferralBacktest`, `ValueGrid` or
+        `ValueSummary`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     lang : {"en", "zh"}, optional
@@ -128,18 +155,26 @@ def plot(
     raise TypeError(f"result must be one of {known}; got {type(result).__name__}")
 
 
+plot.register(AcquisitionCost, plot_acquisition_cost)
 plot.register(Analysis, plot_loop)
 plot.register(Backtest, plot_tracking)
 plot.register(Cohorts, plot_cohorts)
 plot.register(Concentration, plot_concentration)
 plot.register(FrequencyRecency, plot_frequency_recency)
 plot.register(Funnel, plot_funnel)
+plot.register(Leverage, plot_leverage)
 plot.register(LifetimeModel, plot_lifetime)
+plot.register(LoopBacktest, plot_loop_backtest)
+plot.register(LoopGrowth, plot_growth)
 plot.register(ModelComparison, plot_comparison)
+plot.register(Projection, plot_projection)
 plot.register(ReferralBacktest, plot_referral_calibration)
 plot.register(ReferralNetwork, plot_referral_tree)
 plot.register(ReferralTimes, plot_referral_times)
+plot.register(Reproduction, plot_reproduction_by)
 plot.register(SelfLoop, plot_self_circulation)
 plot.register(SpendDistribution, plot_spend)
 plot.register(ValueGrid, plot_value_grid)
 plot.register(ValueSummary, plot_social_value)
+plot.register(VisitorValue, plot_visitor_value)
+plot.register(WhatIf, plot_what_if)

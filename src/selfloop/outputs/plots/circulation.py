@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from selfloop.core.display import format_value
-from selfloop.measures.loop import SelfLoop
+from selfloop.measures.loop.overall import SelfLoop
 from selfloop.outputs.plots.style import (
     SOURCE_COLOURS,
     STAGE_COLOURS,

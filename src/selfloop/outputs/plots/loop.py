@@ -9,7 +9,7 @@ from matplotlib.patches import Circle, FancyArrowPatch
 
 from selfloop.core.display import format_value
 from selfloop.measures.analyze import Analysis
-from selfloop.measures.loop import SelfLoop
+from selfloop.measures.loop.overall import SelfLoop
 from selfloop.outputs.plots.style import STAGE_COLOURS, Pen, drawing
 from selfloop.outputs.text import Lang
 

@@ -20,7 +20,9 @@ from selfloop.outputs.plots.style import (
     drawing,
     floats,
     percent_axis,
+    root_axis,
 )
+from selfloop.outputs.plots.style import root_ticks as _root_ticks  # noqa: F401
 from selfloop.outputs.plots.tree import check_network
 from selfloop.outputs.text import Lang
 
@@ -82,7 +84,6 @@ def _draw_bars(pen: Pen, table: pd.DataFrame) -> None:
     ax = pen.ax
     place = np.arange(len(table))
     people, buyers = floats(table, "n_people"), floats(table, "n_buyers")
-    ax.set_xscale("function", functions=(_root, _square))
     for counts, colour, key in (
         (people, "#d3dae3", "generations.people"),
         (buyers, STAGE_COLOURS["conversion"], "generations.buyers"),
@@ -97,11 +98,9 @@ def _draw_bars(pen: Pen, table: pd.DataFrame) -> None:
             words, (n, y), (4, 0), textcoords="offset points", va="center",
             fontsize="x-small",
         )  # fmt: skip
+    root_axis(ax, people.max(), axis="x")
     # The longest bar leaves room for its words and for the shares.
     ax.set_xlim(0, people.max() / _BARS_TO**2)
-    ax.xaxis.set_major_locator(FixedLocator(_root_ticks(people.max())))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
     ax.set_yticks(place, [f"{int(g)}" for g in table["generation"]])
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set_xlabel(pen.say("generations.axis"), loc="left")
@@ -148,28 +147,6 @@ def _draw_shares(pen: Pen, table: pd.DataFrame, window_days: int) -> None:
     # Ticks made later, when the figure is saved, are outside the fonts of now.
     side.tick_params(labelfontfamily=mpl.rcParams["font.family"])
     clean(side, grid="x")
-
-
-def _root(values: Floats) -> Floats:
-    """Return the square root, below 0 mirrored."""
-    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
-
-
-def _square(values: Floats) -> Floats:
-    """Return the inverse of `_root`."""
-    return np.asarray(np.sign(values) * np.square(values))
-
-
-def _root_ticks(top: float) -> list[float]:
-    """Return round numbers up to the top that stand apart on a square-root scale."""
-    step = 10.0 ** np.floor(np.log10(max(top, 1.0)))
-    while step > top:
-        step /= 10
-    chosen = [0.0, step * (top // step)]
-    middle = 10.0 ** np.floor(np.log10(chosen[1] / 4)) if chosen[1] >= 4 else 0.0
-    if middle >= 1:
-        chosen.insert(1, middle * (chosen[1] / 4 // middle))
-    return sorted(set(chosen))
 
 
 def plot_concentration(

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
-from selfloop.measures.loop import SelfLoop
+from selfloop.measures.loop.overall import SelfLoop
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
@@ -20,6 +20,7 @@ from selfloop.outputs.plots.fonts import (
     families,
     missing_characters,
 )
+from selfloop.outputs.plots.lettering import fold, width_of
 from selfloop.outputs.text import Lang, text
 
 STAGE_COLOURS = {
@@ -40,6 +41,8 @@ SOURCE_COLOURS = {
 
 _SEGMENTS = {
     "all": "segment.all",
+    "(all)": "segment.all",
+    "(outside)": "segment.outside",
     "(missing)": "segment.missing",
     "(other)": "segment.other",
     "paid": "source.paid",
@@ -48,6 +51,7 @@ _SEGMENTS = {
     "unknown": "source.unknown",
 }
 _NAME_LENGTH = 24
+_LINE = 10.5  # height of a line of small words, in points
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,10 @@ class Pen:
         shown = format_value(value)
         if len(shown) > _NAME_LENGTH:
             shown = shown[: _NAME_LENGTH - 1] + "…"
+        return self.plain(shown)
+
+    def plain(self, shown: str) -> str:
+        """Return words that are drawn as they are: no formula, no missing letter."""
         gaps = missing_characters(shown)
         self.missing.update(gaps)
         shown = "".join("□" if c in gaps else c for c in shown)
@@ -92,18 +100,32 @@ class Pen:
         key = _SEGMENTS.get(str(value))
         return self.name(value) if key is None else self.say(key)
 
-    def title(self, words: str, end: date | None = None) -> None:
-        """Write the title, with the last day of the data at its right."""
+    def title(self, words: str, end: date | None = None, *, note: str = "") -> None:
+        """Write the title, with the last day of the data at its right, a note below."""
         # The titles of a given Axes have the fonts of where it was made.
         font = {"fontfamily": mpl.rcParams["font.family"]}
-        self.ax.set_title(words, font, loc="left", fontsize="medium", fontweight="bold")
+        pad = float(mpl.rcParams["axes.titlepad"])
+        if note:
+            note = fold(note, width_of(self.ax))
+            self.ax.annotate(
+                note, (0, 1), (0, pad), xycoords="axes fraction", va="bottom",
+                textcoords="offset points", fontsize="small", annotation_clip=False,
+            )  # fmt: skip
+            pad += 4 + _LINE * (1 + note.count("\n"))
+        self.ax.set_title(
+            words, font, loc="left", fontsize="medium", fontweight="bold", pad=pad
+        )
         if end is not None:
-            note = self.say("plot.end", end=f"{end:%Y-%m-%d}")
-            self.ax.set_title(note, font, loc="right", fontsize="small", alpha=0.75)
+            last = self.say("plot.end", end=f"{end:%Y-%m-%d}")
+            self.ax.set_title(
+                last, font, loc="right", fontsize="small", alpha=0.75, pad=pad
+            )
 
     def blank(self, words: str) -> None:
         """Write why there is nothing to draw, in the middle."""
         self.ax.set_axis_off()
+        # These words are larger than small ones, and may touch both ends.
+        words = fold(words, 0.88 * width_of(self.ax))
         self.ax.text(
             0.5, 0.5, words, ha="center", va="center", transform=self.ax.transAxes
         )
@@ -156,9 +178,44 @@ def percent_axis(ax: Axes, *, axis: str = "y") -> None:
 
 
 def money_axis(ax: Axes, *, axis: str = "y") -> None:
-    """Write money with thousands separated."""
+    """Write money with thousands separated, however much it is."""
     chosen = ax.xaxis if axis == "x" else ax.yaxis
-    chosen.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}"))
+    chosen.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.12g}"))
+
+
+def root_axis(ax: Axes, top: float, *, axis: str = "y") -> None:
+    """Give an axis a square-root scale, and round ticks up to the top.
+
+    Counts that shrink fast are all to be seen on it, and 0 has its place.
+    """
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    set_scale = ax.set_xscale if axis == "x" else ax.set_yscale
+    set_scale("function", functions=(_root, _square))
+    chosen.set_major_locator(FixedLocator(root_ticks(top)))
+    chosen.set_minor_locator(NullLocator())
+    money_axis(ax, axis=axis)
+
+
+def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the square root, below 0 mirrored."""
+    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
+
+
+def _square(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of `_root`."""
+    return np.asarray(np.sign(values) * np.square(values))
+
+
+def root_ticks(top: float) -> list[float]:
+    """Return round numbers up to the top that stand apart on a square-root scale."""
+    step = 10.0 ** np.floor(np.log10(max(top, 1.0)))
+    while step > top:
+        step /= 10
+    chosen = [0.0, step * (top // step)]
+    middle = 10.0 ** np.floor(np.log10(chosen[1] / 4)) if chosen[1] >= 4 else 0.0
+    if middle >= 1:
+        chosen.insert(1, middle * (chosen[1] / 4 // middle))
+    return sorted(set(chosen))
 
 
 def floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from selfloop.outputs.report import lifetime_words
 from selfloop.outputs.report.finding import finding
 from selfloop.outputs.report.folding import unfold
 from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.markdown_outlook import outlook
 from selfloop.outputs.report.markdown_referral import referral
 from selfloop.outputs.report.reasons import said_in
 from selfloop.outputs.report.summary import show
@@ -53,6 +54,7 @@ def markdown(numbers: Numbers, *, lang: PageLang = "both") -> str:
         *section(writer, "funnel.head", _windows(writer)),
         *section(writer, "circulation.head", _months(writer), _r(writer)),
         *section(writer, "cohorts.head", _cohorts(writer)),
+        *outlook(writer),
         *_lifetime(writer),
         *section(writer, "social.head", _generations(writer), _books(writer)),
         *section(writer, "advocates.head", _advocates(writer)),

@@ -14,6 +14,7 @@ from selfloop.outputs.report.cards import cards
 from selfloop.outputs.report.finding import finding
 from selfloop.outputs.report.folding import fold
 from selfloop.outputs.report.lifetime import lifetime_numbers
+from selfloop.outputs.report.outlook import outlook_numbers
 from selfloop.outputs.report.plain import plain, records
 from selfloop.outputs.report.referral import referral_numbers
 from selfloop.outputs.text import text
@@ -52,8 +53,8 @@ def report_numbers(
         0. A table is a dictionary of its columns, as ``pandas.DataFrame`` takes it;
         `selfloop.outputs.report.folding.TABLES` lists them. Keys: ``schema``,
         ``selfloop_version``, ``meta``, ``totals``, ``finding``, ``kpis``,
-        ``funnel``, ``loop``, ``cohorts``, ``lifetime``, ``social``, ``advocates``,
-        ``referral``, ``audit``, ``notes``, ``unavailable``.
+        ``funnel``, ``loop``, ``cohorts``, ``outlook``, ``lifetime``, ``social``,
+        ``advocates``, ``referral``, ``audit``, ``notes``, ``unavailable``.
 
     Notes
     -----
@@ -68,6 +69,7 @@ def report_numbers(
         "funnel": _funnel(analysis),
         "loop": _loop(analysis),
         "cohorts": _cohorts(analysis),
+        "outlook": outlook_numbers(analysis.outlook),
         "lifetime": _lifetime(analysis),
         "social": _social(analysis),
         "advocates": _advocates(analysis),

@@ -21,6 +21,7 @@ from selfloop.outputs.report.finding import Sentence, finding
 from selfloop.outputs.report.folding import unfold
 from selfloop.outputs.report.formats import Money
 from selfloop.outputs.report.lifetime_view import lifetime_view
+from selfloop.outputs.report.outlook_view import outlook_view
 from selfloop.outputs.report.referral_view import referral_view
 from selfloop.outputs.report.voice import PageLang, Voice
 from selfloop.outputs.tables import format_table
@@ -210,6 +211,7 @@ def _sections(numbers: Numbers, voice: Voice, money: Money) -> dict[str, Any]:
         if has_curve
         else "",
         "cohorts": views.cohorts(numbers),
+        "outlook": outlook_view(numbers, voice, money),
         "lifetime": lifetime_view(numbers, voice, money),
         "deciles": charts.deciles(numbers["social"]["deciles"], voice, money)
         if numbers["social"]["deciles"]

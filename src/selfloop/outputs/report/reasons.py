@@ -7,6 +7,7 @@ from selfloop.outputs.text import TEXTS, Lang, places, text
 
 _WHY = "why."
 _WORDS = "because."
+_AND = "; "  # between several reasons
 _INNER = "reason"  # a place that holds another reason
 
 
@@ -42,11 +43,14 @@ def said_in(reason: str, lang: Lang) -> str:
         return text(_WORDS + reason, lang)
     for key, pattern in _patterns():
         found = pattern.fullmatch(reason)
-        if found:
+        if found and not any(_AND in value for value in found.groupdict().values()):
             values = found.groupdict()
             if _INNER in values:
                 values[_INNER] = said_in(values[_INNER], lang)
             return text(key, lang, **values)
+    if _AND in reason:
+        parts = [said_in(part, lang) for part in reason.split(_AND)]
+        return ("；" if lang == "zh" else _AND).join(parts)
     return reason
 
 

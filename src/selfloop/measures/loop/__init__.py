@@ -1,0 +1,1 @@
+"""Whether the shop feeds itself, how strongly, what people are worth, what to mend."""

@@ -1,0 +1,309 @@
+"""The loop run on: who is there, who comes, and what each is going to do."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from selfloop.core.errors import FitError
+from selfloop.core.settings import MIN_AT_RISK
+from selfloop.kernels.curves import Curves, mean_curves
+from selfloop.kernels.projecting import Ahead, project
+from selfloop.kernels.tails import fit_tail, tail_rate
+from selfloop.measures.loop.cells import LoopCells
+from selfloop.measures.loop.worth import FloatArray, conversion_curves
+
+SOURCES = ("referral", "paid", "organic", "unknown")
+"""Kinds of buyers that are followed apart; those who are brought are the first."""
+
+
+class Change(NamedTuple):
+    """By which factor each stage of the loop changes; 1 leaves it as it is.
+
+    Parameters
+    ----------
+    traffic : float
+        Visitors from outside.
+    paid : float
+        Of these, those from paid channels, on top.
+    conversion, repurchase, referral : ndarray of float64, shape (N_GROUPS + 1,)
+        Visitors who buy, purchases after the first, buyers whom a buyer brings;
+        without each group of people and of all.
+    """
+
+    traffic: float
+    paid: float
+    conversion: FloatArray
+    repurchase: FloatArray
+    referral: FloatArray
+
+
+def with_factor(change: Change, stage: str, factor: FloatArray | float) -> Change:
+    """Return a change with another factor of one stage.
+
+    Parameters
+    ----------
+    change : Change
+        Factors of all stages.
+    stage : str
+        One of its fields.
+    factor : ndarray of float64 or float
+        The new factor; a number is the same without each group.
+
+    Returns
+    -------
+    Change
+    """
+    if stage in ("traffic", "paid"):
+        return Change(**(change._asdict() | {stage: float(np.ravel(factor)[-1])}))
+    every = np.broadcast_to(factor, change.conversion.shape)
+    return Change(**(change._asdict() | {stage: np.asarray(every, dtype=np.float64)}))
+
+
+def no_change(n_groups: int) -> Change:
+    """Return the change that leaves everything as it is."""
+    one = np.ones(n_groups + 1)
+    return Change(1.0, 1.0, one, one, one)
+
+
+class Running(NamedTuple):
+    """A loop that can be run on.
+
+    Parameters
+    ----------
+    buyers : ndarray of float64, shape (n_kinds, n_ages)
+        Buyers there are, by source and age.
+    coming : ndarray of float64, shape (N_GROUPS + 1, n_kinds, n_days)
+        New buyers from outside on each day ahead who are yet to arrive.
+    deciding : ndarray, same shape
+        The same who have arrived and not bought yet.
+    brings, orders, revenue : ndarray, shape (N_GROUPS + 1, n_kinds, n_ages + n_days)
+        What a buyer does at each age.
+    n_days : int
+        Days ahead.
+    longest_days : int
+        Oldest age that 30 buyers have reached; what follows is a curve laid through.
+    notes : tuple of str
+        What was taken from all buyers, because there are too few of a kind.
+    """
+
+    buyers: FloatArray
+    coming: FloatArray
+    deciding: FloatArray
+    brings: FloatArray
+    orders: FloatArray
+    revenue: FloatArray
+    n_days: int
+    longest_days: int
+    notes: tuple[str, ...]
+
+    def run(self, change: Change) -> Ahead:
+        """Let it run.
+
+        Parameters
+        ----------
+        change : Change
+            What is different from tomorrow on.
+
+        Returns
+        -------
+        Ahead
+            Of each group left out and of all people; `done` has orders and revenue.
+
+        Raises
+        ------
+        FitError
+            People brought bring one or more on the day of their first purchase.
+        """
+        arriving = self.coming * change.traffic
+        arriving[:, SOURCES.index("paid")] *= change.paid
+        flows = (arriving + self.deciding) * change.conversion[:, None, None]
+        lift = change.referral * change.conversion
+        brings = self.brings * lift[:, None, None]
+        same_day = brings[:, SOURCES.index("referral"), 0].copy()
+        # Without some group of people it may have no end; the range is then unknown.
+        brings[same_day >= 1] = np.nan
+        if same_day[-1] >= 1:
+            raise FitError(
+                "people who are brought would bring one more each on the very day of "
+                "their first purchase: there is no end to it within a day"
+            )
+        return project(
+            self.buyers,
+            coming=flows,
+            brings=brings,
+            does=tuple(
+                _after_the_first(steps, change.repurchase)
+                for steps in (self.orders, self.revenue)
+            ),
+            descent=SOURCES.index("referral"),
+        )
+
+
+def _after_the_first(steps: FloatArray, factor: FloatArray) -> FloatArray:
+    """Multiply what a buyer does after the day of the first purchase."""
+    scale = np.ones((factor.size, 1, steps.shape[-1]))
+    scale[:, :, 1:] = factor[:, None, None]
+    return np.asarray(steps * scale)
+
+
+def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
+    """Prepare a loop to be run on.
+
+    Parameters
+    ----------
+    cells : LoopCells
+        What people did by age.
+    n_days : int
+        Days ahead.
+    recent_days : int
+        Days before the end whose arrivals are taken to go on as they were.
+
+    Returns
+    -------
+    Running
+
+    Raises
+    ------
+    FitError
+        With fewer than 30 buyers observed for a week.
+    """
+    kinds = [cells.where(source=source) for source in SOURCES]
+    pooled = cells.where()
+    longest = mean_curves(pooled.orders[0], n_followup=pooled.followup[0]).longest(
+        MIN_AT_RISK
+    )
+    if longest is None or longest < 7:
+        raise FitError(
+            f"fewer than {MIN_AT_RISK} buyers were observed for a week: what buyers "
+            "are going to do cannot be told"
+        )
+    notes: list[str] = []
+    shape = pooled.orders[0], pooled.revenue[0], pooled.brought[0]
+    n_ages = cells.n_days + n_days
+    whole = [_extended(part, pooled, longest, n_ages) for part in shape[::2]]
+    money = _revenue(pooled, whole[0], longest, n_ages)
+    steps: dict[str, list[FloatArray]] = {"orders": [], "revenue": [], "brought": []}
+    for source, kind in zip(SOURCES, kinds, strict=True):
+        if kind.followup.sum() and _oldest(kind) is None:
+            n = int(kind.followup.sum())
+            notes.append(f"{n} buyers of source {source}: taken as all buyers are")
+        for name, common in (
+            ("orders", whole[0]), ("revenue", money), ("brought", whole[1])
+        ):  # fmt: skip
+            steps[name].append(_of_kind(kind, name, common, longest))
+    recent = min(recent_days, cells.n_days)
+    flows = [
+        _flows(kind, source, n_days, recent, notes)
+        for source, kind in zip(SOURCES, kinds, strict=True)
+    ]
+    return Running(
+        buyers=np.stack([kind.followup[0].sum(axis=0) for kind in kinds]),
+        coming=np.stack([arriving for arriving, _ in flows], axis=1),
+        deciding=np.stack([deciding for _, deciding in flows], axis=1),
+        brings=np.stack(steps["brought"], axis=1),
+        orders=np.stack(steps["orders"], axis=1),
+        revenue=np.stack(steps["revenue"], axis=1),
+        n_days=n_days,
+        longest_days=longest,
+        notes=tuple(notes),
+    )
+
+
+def _oldest(kind: LoopCells) -> int | None:
+    """Return the oldest age that 30 buyers of a kind have reached."""
+    return mean_curves(kind.orders[0], n_followup=kind.followup[0]).longest(MIN_AT_RISK)
+
+
+def _extended(
+    happened: FloatArray, pooled: LoopCells, longest: int, n_ages: int
+) -> FloatArray:
+    """Return a daily rate of all buyers, and its curve beyond the oldest age."""
+    curves = mean_curves(happened, n_followup=pooled.followup[0])
+    known = curves.steps[:, : longest + 1]
+    people = curves.n_at_risk[: longest + 1]
+    later = np.arange(longest + 1, n_ages)
+    # The day of the first purchase has its own rate: it is no part of the curve.
+    rest = [
+        tail_rate(fit_tail(row[1:], n_at_risk=people[1:]), later - 1) for row in known
+    ]
+    return np.hstack([known, np.array(rest)])
+
+
+def _revenue(
+    pooled: LoopCells, orders: FloatArray, longest: int, n_ages: int
+) -> FloatArray:
+    """Return daily revenue of all buyers; beyond the oldest age by orders."""
+    curves = mean_curves(pooled.revenue[0], n_followup=pooled.followup[0])
+    known = curves.steps[:, : longest + 1]
+    last = slice(max(1, longest // 4), longest + 1)
+    made = orders[:, last].sum(axis=1)
+    per_order = np.divide(
+        known[:, last].sum(axis=1), made, out=np.zeros(made.size), where=made > 0
+    )
+    rest = orders[:, longest + 1 : n_ages] * per_order[:, None]
+    return np.hstack([known, rest])
+
+
+def _of_kind(
+    kind: LoopCells, name: str, common: FloatArray, longest: int
+) -> FloatArray:
+    """Return a daily rate of one kind; beyond its oldest age that of all, scaled."""
+    oldest = _oldest(kind)
+    if oldest is None:
+        return common
+    oldest = min(oldest, longest)
+    curves: Curves = mean_curves(getattr(kind, name)[0], n_followup=kind.followup[0])
+    known = curves.steps[:, : oldest + 1]
+    last = slice(min(oldest, max(1, oldest // 4)), oldest + 1)
+    whole = common[:, last].sum(axis=1)
+    # From a few events nothing can be said of how a kind differs from all.
+    n_expected = float((common[-1, last] * curves.n_at_risk[last]).sum())
+    if name == "revenue":
+        n_expected *= float(kind.orders.sum()) / max(float(kind.revenue.sum()), 1e-9)
+    if n_expected < MIN_AT_RISK:
+        return np.hstack([known, common[:, oldest + 1 :]])
+    ratio = np.divide(
+        known[:, last].sum(axis=1), whole, out=np.zeros(whole.size), where=whole != 0
+    )
+    return np.hstack([known, common[:, oldest + 1 :] * ratio[:, None]])
+
+
+def _flows(
+    kind: LoopCells, source: str, n_days: int, recent: int, notes: list[str]
+) -> tuple[FloatArray, FloatArray]:
+    """Return new buyers per day ahead: yet to arrive, and still deciding."""
+    shape = kind.followup.shape[1] + 1, n_days
+    if source == "referral":
+        # Brought by people who never bought: from outside the loop.
+        return _per_day(kind.seeded[0], recent, n_days), np.zeros(shape)
+    if not kind.has_visits:
+        return _per_day(kind.followup[0], recent, n_days), np.zeros(shape)
+    curves = conversion_curves(kind)
+    longest = curves.longest(MIN_AT_RISK)
+    if longest is None:
+        if kind.arrived.sum():
+            n = int(kind.arrived.sum())
+            notes.append(f"{n} people of source {source}: new buyers as of late")
+        return _per_day(kind.followup[0], recent, n_days), np.zeros(shape)
+    n_lags = kind.n_days + n_days
+    falls = np.zeros((shape[0], n_lags))
+    falls[:, : longest + 1] = curves.steps[:, : longest + 1]
+    share = np.cumsum(falls, axis=1)
+    rate = _per_day(kind.arrived[0], recent, n_days)
+    arriving = rate * share[:, :n_days]
+    waiting = kind.waiting[0].sum(axis=0)
+    left = 1.0 - share[:, : kind.n_days]
+    odds = np.divide(waiting, left, out=np.zeros(left.shape), where=left > 0)
+    windows = np.lib.stride_tricks.sliding_window_view(falls, kind.n_days, axis=-1)
+    deciding = np.einsum("ga,gda->gd", odds, windows[:, 1 : n_days + 1])
+    return arriving, deciding
+
+
+def _per_day(counts: FloatArray, recent: int, n_days: int) -> FloatArray:
+    """Return how many come per day of late, on each day ahead, without each group."""
+    late = counts[:, :recent].sum(axis=1)
+    n_groups = late.size
+    # Without a group there are fewer: as many as all of them would have been.
+    without = (late.sum() - late) * n_groups / (n_groups - 1)
+    per_day = np.append(without, late.sum()) / recent
+    return np.repeat(per_day[:, None], n_days, axis=1)
