@@ -415,9 +415,9 @@ def test_what_is_not_known_cannot_be_a_target(simulated):
         sl.what_if(events, conversion_90d=0.5)
     with pytest.raises(SettingError, match="no table of referrals"):
         sl.what_if(events, referral_90d=0.5)
+    # Nobody came from ads: there is nothing to multiply.
+    free = sl.read_events(simulated.orders, paid_channels=())
     with pytest.raises(SettingError, match="paid_traffic"):
-        # Nobody came from ads: there is nothing to multiply.
-        free = sl.read_events(simulated.orders, paid_channels=())
         sl.what_if(free, paid_traffic=0)
     with pytest.raises(SettingError, match="targets must be"):
         sl.project_loop(events, targets=["traffic"])
