@@ -49,6 +49,7 @@ def test_there_are_notebooks():
         "01_first_look.ipynb",
         "02_lifetime_value.ipynb",
         "03_referrals_and_social_value.ipynb",
+        "04_does_the_loop_sustain_itself.ipynb",
     ]
 
 

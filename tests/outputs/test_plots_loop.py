@@ -230,7 +230,7 @@ def make_leverage(**changes) -> Leverage:
             if gain is None:
                 few = stage == "referral"
                 why = "8 at risk at day 90, need 30" if few else (
-                    "visitors are no share of anybody")  # fmt: skip
+                    "traffic is a number, not a share")  # fmt: skip
                 rows.append(line | {"reason": why})
                 continue
             if stage != "traffic":
@@ -889,7 +889,7 @@ def test_gains_of_both_steps_have_their_intervals():
     assert ax.get_xlim()[1] > 1800
     shown = words(ax)
     assert shown.count("–  8 at risk at day 90, need 30") == 1
-    assert "–  visitors are no share of anybody" in shown
+    assert "–  traffic is a number, not a share" in shown
     assert "Conversion\n36.0 % in 90 d" in shown
 
 

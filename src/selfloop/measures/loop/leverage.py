@@ -144,7 +144,7 @@ def stage_leverage(
     >>> shop = sl.simulate(n_visitors=2000, seed=7)
     >>> events = sl.read_events(shop.orders, shop.referrals, visits=shop.visits)
     >>> sl.stage_leverage(events).best_stage
-    'conversion'
+    'repurchase'
     """
     Events.check(events)
     check_whole("horizon_days", horizon_days, low=1, high=MAX_DAYS)
@@ -221,7 +221,7 @@ def _line(
     factor: FloatArray | float
     if stage == "traffic":
         if step != "+10%":
-            return line | {"reason": "visitors are no share of anybody"}, None
+            return line | {"reason": "traffic is a number, not a share"}, None
         factor = 1.1
     else:
         rate = stage_rate(cells, stage, WINDOW_DAYS)

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
@@ -180,6 +180,9 @@ def percent_axis(ax: Axes, *, axis: str = "y") -> None:
 def money_axis(ax: Axes, *, axis: str = "y") -> None:
     """Write money with thousands separated, however much it is."""
     chosen = ax.xaxis if axis == "x" else ax.yaxis
+    if axis == "x":
+        # Millions side by side need room.
+        chosen.set_major_locator(MaxNLocator(nbins=5))
     chosen.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.12g}"))
 
 
@@ -191,9 +194,9 @@ def root_axis(ax: Axes, top: float, *, axis: str = "y") -> None:
     chosen = ax.xaxis if axis == "x" else ax.yaxis
     set_scale = ax.set_xscale if axis == "x" else ax.set_yscale
     set_scale("function", functions=(_root, _square))
+    money_axis(ax, axis=axis)
     chosen.set_major_locator(FixedLocator(root_ticks(top)))
     chosen.set_minor_locator(NullLocator())
-    money_axis(ax, axis=axis)
 
 
 def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
