@@ -291,6 +291,21 @@ def test_a_stage_that_is_not_clearly_best_is_said_so(numbers):
     assert "似乎" in said(words.stage(close, MONEY), "zh")
 
 
+def test_a_jump_from_the_last_month_is_warned_of(numbers):
+    outlook = numbers["outlook"]
+    assert "Mind the jump" not in said(words.ahead(outlook, MONEY))
+    rows = [
+        row | {"actual": 1.0} if row["measure"] == "revenue" else row
+        for row in outlook["test"]["rows"]
+    ]
+    jumps = outlook | {"test": outlook["test"] | {"rows": rows}}
+    shown = said(words.ahead(jumps, MONEY))
+    first = next(r for r in outlook["ahead"]["months"] if r["status"] == "complete")
+    assert f"{first['month']} is expected to bring" in shown
+    assert MONEY.short(first["revenue"]) in shown
+    assert "注意跳升" in said(words.ahead(jumps, MONEY), "zh")
+
+
 def test_every_sentence_is_there_in_both_languages(numbers):
     outlook = numbers["outlook"]
     every = [

@@ -173,7 +173,26 @@ def ahead(outlook: Numbers, money: Money) -> list[Sentence]:
             "high": money.short(row["revenue_high"]),
             "buyers": fmt.count(row["buyers"]),
         }))  # fmt: skip
-    return said
+    return said + _jump(outlook, money)
+
+
+def _jump(outlook: Numbers, money: Money) -> list[Sentence]:
+    """Warn of a first month ahead that is far above the last one there was."""
+    if outlook["test"] is None:
+        return []
+    past = [row for row in outlook["test"]["rows"]
+            if row["measure"] == "revenue" and row["status"] == "complete"
+            and row["month"] != "all"]  # fmt: skip
+    months = [row for row in outlook["ahead"]["months"]
+              if row["scenario"] == "as_is" and row["status"] == "complete"
+              and row["revenue_low"] is not None]  # fmt: skip
+    if not past or not months or months[0]["revenue_low"] <= past[-1]["actual"]:
+        return []
+    return [Sentence("outlook.jump", {
+        "month": months[0]["month"],
+        "revenue": money.short(months[0]["revenue"]),
+        "last": money.short(past[-1]["actual"]),
+    })]  # fmt: skip
 
 
 def tested(outlook: Numbers, money: Money) -> list[Sentence]:
