@@ -18,7 +18,7 @@ from selfloop.measures.referral.concentration import Concentration
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.outputs import plots
 from selfloop.outputs.plots import fonts
-from selfloop.outputs.plots.network import _root_ticks
+from selfloop.outputs.plots.style import root_ticks
 
 END = date(2026, 10, 28)
 NAN = float("nan")
@@ -203,7 +203,7 @@ def test_a_network_of_nobody_has_nothing_to_show():
 
 @pytest.mark.parametrize("top", [1, 2, 3, 7, 10, 99, 1000, 4321, 5e6])
 def test_ticks_are_round_and_end_at_most_at_the_longest_bar(top):
-    ticks = _root_ticks(top)
+    ticks = root_ticks(top)
     assert ticks[0] == 0
     assert top / 2 < ticks[-1] <= top
     assert ticks == sorted(set(ticks))

@@ -175,14 +175,11 @@ def heads(
     [1, 1, 8]
     """
     every = np.unique(np.concatenate([person, referrer]))
-    parent = np.arange(every.size)
-    parent[np.searchsorted(every, person)] = np.searchsorted(every, referrer)
-    while True:
-        higher = parent[parent]
-        if np.array_equal(higher, parent):
-            break
-        parent = higher
-    return every[parent[np.searchsorted(every, person)]]
+    place = np.searchsorted(every, person)
+    parent = np.full(every.size, -1)
+    parent[place] = np.searchsorted(every, referrer)
+    _, root = generations(parent)
+    return every[root[place]]
 
 
 def break_rings(

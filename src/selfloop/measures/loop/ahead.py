@@ -14,11 +14,12 @@ from selfloop.core.settings import CONFIDENCE, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import log_interval
 from selfloop.kernels.projecting import Ahead
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.loop.cells import LoopCells, loop_cells
-from selfloop.measures.loop.running import Change, no_change, running
+from selfloop.measures.loop.running import Change, Running, no_change, running
 from selfloop.measures.loop.stages import changed, check_targets
 from selfloop.measures.loop.swings import Swings, swings
-from selfloop.measures.loop.worth import FloatArray, estimate
+from selfloop.measures.loop.worth import estimate
 
 AS_IS, NO_ADS, WHAT_IF = "as_is", "no_ads", "what_if"
 """Scenarios: ads as they are, none from tomorrow on, and stages as the user says."""
@@ -231,15 +232,47 @@ def projected(
         scenarios[NO_ADS] = same._replace(paid=0.0)
     if targets:
         scenarios[WHAT_IF] = changed(cells, targets)
+    return projection_of(loop, scenarios, swing, end=end, targets=targets)
+
+
+def projection_of(
+    loop: Running,
+    scenarios: Mapping[str, Change],
+    swing: Swings,
+    *,
+    end: date,
+    targets: dict[str, float],
+) -> Projection:
+    """Run a prepared loop on under some scenarios.
+
+    Parameters
+    ----------
+    loop : Running
+        Result of `running.running`.
+    scenarios : mapping of str to Change
+        Scenarios by name.
+    swing : Swings
+        How far sums swing.
+    end : date
+        Last observed day.
+    targets : dict
+        What the scenario ``what_if`` changes.
+
+    Returns
+    -------
+    Projection
+    """
     tables = [
-        scenario_tables(name, loop.run(change), swing, end, cells.has_referrals)
+        scenario_tables(
+            name, loop.run(change), swing, end=end, has_referrals=loop.has_referrals
+        )
         for name, change in scenarios.items()
     ]
     return Projection(
         months=pd.concat([m for m, _ in tables], ignore_index=True),
         totals=pd.concat([t for _, t in tables], ignore_index=True),
         targets=targets,
-        recent_days=min(recent_days, cells.n_days),
+        recent_days=loop.recent_days,
         longest_days=loop.longest_days,
         notes=loop.notes,
         end=end,
@@ -247,11 +280,7 @@ def projected(
 
 
 def scenario_tables(
-    name: str,
-    ahead: Ahead,
-    swing: Swings,
-    end: date,
-    has_referrals: bool,  # noqa: FBT001
+    name: str, ahead: Ahead, swing: Swings, *, end: date, has_referrals: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write one scenario by month, and in all.
 

@@ -6,16 +6,14 @@ from typing import NamedTuple
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from selfloop.core import schema
 from selfloop.inputs.baskets import EPOCH
 from selfloop.inputs.events import Events
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.referral.histories import N_GROUPS, brought_buyers, group_of
 from selfloop.measures.segments import with_segment
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class LoopCells(NamedTuple):
@@ -208,12 +206,8 @@ def loop_cells(
 def _kinds(rows: ir.Table) -> list[tuple[str, str]]:
     """List sources and segments that go together, in a fixed order."""
     pairs = rows.select("source", "segment").distinct().order_by("source", "segment")
-    return [(str(source), str(segment)) for source, segment in _rows(pairs)]
-
-
-def _rows(table: ir.Table) -> list[tuple[object, ...]]:
-    """Return a small table row by row."""
-    return [tuple(line.values()) for line in table.to_pyarrow().to_pylist()]
+    lines = pairs.to_pyarrow().to_pylist()
+    return [(str(line["source"]), str(line["segment"])) for line in lines]
 
 
 def _of_people(people: ir.Table, end_day: int) -> dict[str, ir.Table]:

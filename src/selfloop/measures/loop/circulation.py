@@ -1,5 +1,6 @@
 """What carried each month and week: repeat, referred people, ads or chance."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import ibis
@@ -188,7 +189,9 @@ def _status(periods: pd.Index, outside: np.ndarray) -> np.ndarray:
     return np.where(is_partial, "partial", "complete")
 
 
-def _periods(days: _Days, first: int, period_of) -> pd.DataFrame:  # type: ignore[no-untyped-def] # noqa: ANN001
+def _periods(
+    days: _Days, first: int, period_of: Callable[[np.ndarray], np.ndarray]
+) -> pd.DataFrame:
     """Write one line per period from the first to the last, quiet ones included."""
     last = int(period_of(np.array([days.end]))[0])
     index = pd.RangeIndex(first, last + 1)

@@ -12,6 +12,7 @@ from selfloop.core.errors import FitError
 from selfloop.core.settings import MIN_AT_RISK, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.horizon import MAX_DAYS
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.loop.ahead import (
     RECENT_DAYS,
 )
@@ -26,7 +27,6 @@ from selfloop.measures.loop.running import (
 from selfloop.measures.loop.stages import stage_rate
 from selfloop.measures.loop.value import outside
 from selfloop.measures.loop.worth import (
-    FloatArray,
     brought_curves,
     conversion,
     difference,

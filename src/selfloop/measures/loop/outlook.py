@@ -7,6 +7,7 @@ import pandas as pd
 from selfloop.core.errors import FitError, SettingError
 from selfloop.core.settings import Progress
 from selfloop.inputs.events import Events
+from selfloop.measures.loop.ages import referral_ages
 from selfloop.measures.loop.ahead import (
     RECENT_DAYS,
     Projection,
@@ -15,15 +16,21 @@ from selfloop.measures.loop.ahead import (
 )
 from selfloop.measures.loop.backtest import LoopBacktest, backtest_loop
 from selfloop.measures.loop.cells import LoopCells, loop_cells
-from selfloop.measures.loop.growth import LoopGrowth, loop_growth
+from selfloop.measures.loop.growth import LoopGrowth, growth_of
 from selfloop.measures.loop.leverage import Leverage, leverage_of
-from selfloop.measures.loop.reproduction import Reproduction, reproduction
+from selfloop.measures.loop.reproduction import (
+    Reproduction,
+    reproduction,
+    reproduction_of,
+)
 from selfloop.measures.loop.spending import AcquisitionCost, cost_of
 from selfloop.measures.loop.swings import swings
 from selfloop.measures.loop.value import VisitorValue, value_of
 
 MONTHS = 12
 """Whole months ahead by default."""
+
+_QUARTER = "first_order_quarter"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +113,16 @@ def loop_outlook(
     leverage, projection = _ahead(
         events, by_source, horizon_days=horizon_days, months=months, why=unavailable
     )
+    growth = by_quarter = None
+    if has_referrals:
+        # All quarters together are all buyers: one pass serves both.
+        ages = referral_ages(events, _QUARTER)
+        growth = growth_of(ages, end=events.end)
+        by_quarter = reproduction_of(ages, by=_QUARTER, end=events.end)
     return LoopOutlook(
-        growth=loop_growth(events) if has_referrals else None,
+        growth=growth,
         by_source=reproduction(events, "source") if has_referrals else None,
-        by_quarter=_by_quarter(events) if has_referrals else None,
+        by_quarter=by_quarter,
         value=value_of(
             by_source, by="source", horizon_days=horizon_days, margin=margin,
             end=events.end,
@@ -121,11 +134,6 @@ def loop_outlook(
         cells=cells.to_frame(),
         unavailable=unavailable,
     )  # fmt: skip
-
-
-def _by_quarter(events: Events) -> Reproduction:
-    """Return R by quarter of the first order."""
-    return reproduction(events, "first_order_quarter")
 
 
 def _ahead(

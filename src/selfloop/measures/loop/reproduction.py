@@ -133,7 +133,37 @@ def reproduction(
     Events.check(events)
     events.need("referrals", "reproduction")
     check_horizons(horizons_days, min_at_risk)
-    ages = referral_ages(events, by)
+    return reproduction_of(
+        referral_ages(events, by), by=by, end=events.end, horizons_days=horizons_days,
+        min_at_risk=min_at_risk,
+    )  # fmt: skip
+
+
+def reproduction_of(
+    ages: ReferralAges,
+    *,
+    by: str | None,
+    end: date,
+    horizons_days: tuple[int, ...] = WINDOWS_DAYS,
+    min_at_risk: int = MIN_AT_RISK,
+) -> Reproduction:
+    """Say the same from buyers as parents of buyers.
+
+    Parameters
+    ----------
+    ages : ReferralAges
+        By segment.
+    by : str or None
+        Their breakdown.
+    end : date
+        Last observed day.
+    horizons_days, min_at_risk : tuple of int, int
+        As in `reproduction`.
+
+    Returns
+    -------
+    Reproduction
+    """
     lines, curves = [], []
     # By name, so that cohorts are in the order of time.
     for number in np.argsort(np.array(ages.segments, dtype=object)):
@@ -154,7 +184,7 @@ def reproduction(
         curve=_together(curves, "reproduction_segments_curve"),
         trend=pd.DataFrame(trends, columns=schema.names("reproduction_trend")),
         by=by,
-        end=events.end,
+        end=end,
     )
 
 

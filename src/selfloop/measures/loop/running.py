@@ -8,12 +8,11 @@ from selfloop.core.errors import FitError
 from selfloop.core.settings import MIN_AT_RISK
 from selfloop.kernels.curves import Curves, mean_curves
 from selfloop.kernels.projecting import Ahead, project
+from selfloop.kernels.rows import FloatArray
 from selfloop.kernels.tails import fit_tail, tail_rate
 from selfloop.measures.loop.cells import LoopCells
-from selfloop.measures.loop.worth import FloatArray, conversion_curves
-
-SOURCES = ("referral", "paid", "organic", "unknown")
-"""Kinds of buyers that are followed apart; those who are brought are the first."""
+from selfloop.measures.loop.circulation import SOURCES
+from selfloop.measures.loop.worth import conversion_curves
 
 
 class Change(NamedTuple):
@@ -82,6 +81,10 @@ class Running(NamedTuple):
         Days ahead.
     longest_days : int
         Oldest age that 30 buyers have reached; what follows is a curve laid through.
+    recent_days : int
+        Days before the end whose arrivals go on as they were; no more than observed.
+    has_referrals : bool
+        Whether it is known who brought whom.
     notes : tuple of str
         What was taken from all buyers, because there are too few of a kind.
     """
@@ -94,6 +97,8 @@ class Running(NamedTuple):
     revenue: FloatArray
     n_days: int
     longest_days: int
+    recent_days: int
+    has_referrals: bool
     notes: tuple[str, ...]
 
     def run(self, change: Change) -> Ahead:
@@ -169,9 +174,7 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
     """
     kinds = [cells.where(source=source) for source in SOURCES]
     pooled = cells.where()
-    longest = mean_curves(pooled.orders[0], n_followup=pooled.followup[0]).longest(
-        MIN_AT_RISK
-    )
+    longest = _oldest(pooled)
     if longest is None or longest < 7:
         raise FitError(
             f"fewer than {MIN_AT_RISK} buyers were observed for a week: what buyers "
@@ -184,13 +187,14 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
     money = _revenue(pooled, whole[0], longest, n_ages)
     steps: dict[str, list[FloatArray]] = {"orders": [], "revenue": [], "brought": []}
     for source, kind in zip(SOURCES, kinds, strict=True):
-        if kind.followup.sum() and _oldest(kind) is None:
+        oldest = _oldest(kind)
+        if kind.followup.sum() and oldest is None:
             n = int(kind.followup.sum())
             notes.append(f"{n} buyers of source {source}: taken as all buyers are")
         for name, common in (
             ("orders", whole[0]), ("revenue", money), ("brought", whole[1])
         ):  # fmt: skip
-            steps[name].append(_of_kind(kind, name, common, longest))
+            steps[name].append(_of_kind(kind, name, common, oldest))
     recent = min(recent_days, cells.n_days)
     flows = [
         _flows(kind, source, n_days, recent, notes)
@@ -205,6 +209,8 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
         revenue=np.stack(steps["revenue"], axis=1),
         n_days=n_days,
         longest_days=longest,
+        recent_days=recent,
+        has_referrals=cells.has_referrals,
         notes=tuple(notes),
     )
 
@@ -245,13 +251,11 @@ def _revenue(
 
 
 def _of_kind(
-    kind: LoopCells, name: str, common: FloatArray, longest: int
+    kind: LoopCells, name: str, common: FloatArray, oldest: int | None
 ) -> FloatArray:
     """Return a daily rate of one kind; beyond its oldest age that of all, scaled."""
-    oldest = _oldest(kind)
     if oldest is None:
         return common
-    oldest = min(oldest, longest)
     curves: Curves = mean_curves(getattr(kind, name)[0], n_followup=kind.followup[0])
     known = curves.steps[:, : oldest + 1]
     last = slice(min(oldest, max(1, oldest // 4)), oldest + 1)

@@ -8,7 +8,7 @@ from selfloop.core import schema
 from selfloop.core.settings import CONFIDENCE
 from selfloop.inputs.baskets import EPOCH
 from selfloop.inputs.events import Events
-from selfloop.measures.loop.worth import FloatArray
+from selfloop.kernels.rows import FloatArray
 
 WINDOW_DAYS = 90
 """Days after arrival within which a purchase counts for the cost of a month."""

@@ -15,6 +15,7 @@ from selfloop.inputs.baskets import EPOCH, day_number
 from selfloop.inputs.events import Events
 from selfloop.kernels.accruing import accrued, accrued_after
 from selfloop.kernels.horizon import MAX_DAYS
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.loop.cells import LoopCells, loop_cells
 from selfloop.measures.loop.spend_months import (
     WINDOW_DAYS,
@@ -22,7 +23,6 @@ from selfloop.measures.loop.spend_months import (
     spend_trend,
 )
 from selfloop.measures.loop.worth import (
-    FloatArray,
     brought_curves,
     buyer_worth,
     conversion,

@@ -9,12 +9,9 @@ import numpy as np
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import MIN_AT_RISK, check_number
 from selfloop.kernels.curves import reached_curves
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.loop.cells import LoopCells
 from selfloop.measures.loop.running import Change, no_change, with_factor
-from selfloop.measures.loop.worth import FloatArray
-
-RATES = ("conversion", "repurchase", "referral")
-"""Stages that are a share of those who could reach them."""
 
 _TARGET = re.compile(r"(conversion|repurchase|referral)_([1-9][0-9]{0,4})d")
 

@@ -11,10 +11,10 @@ from selfloop.core.display import show_html, show_text
 from selfloop.core.settings import check_number, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.horizon import MAX_DAYS
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.loop.cells import LoopCells, loop_cells
 from selfloop.measures.loop.worth import (
     BuyerWorth,
-    FloatArray,
     buyer_worth,
     conversion,
     descent,

@@ -1,6 +1,6 @@
 """What would follow if stages of the loop reached a target."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -16,9 +16,10 @@ from selfloop.measures.loop.ahead import (
     AS_IS,
     MAX_MONTHS,
     RECENT_DAYS,
+    WHAT_IF,
     Projection,
     days_ahead,
-    projected,
+    projection_of,
 )
 from selfloop.measures.loop.cells import LoopCells, loop_cells
 from selfloop.measures.loop.leverage import value_under
@@ -132,31 +133,18 @@ def what_if(
     cells, days = loop_cells(events), days_ahead(events.end, int(months))
     change = changed(cells, wishes)
     loop = running(cells, n_days=days, recent_days=int(recent_days))
-    projection = projected(
-        cells,
-        swings(events, n_days=days),
-        end=events.end,
-        months=int(months),
-        recent_days=int(recent_days),
-        targets=wishes,
-    )
-    keep = projection.months["scenario"].isin([AS_IS, "what_if"])
+    scenarios = {AS_IS: no_change(cells.followup.shape[1]), WHAT_IF: change}
     return WhatIf(
         table=_compared(cells, loop, change, int(horizon_days)),
-        projection=_only(projection, keep),
+        projection=projection_of(
+            loop,
+            scenarios,
+            swings(events, n_days=days),
+            end=events.end,
+            targets=wishes,
+        ),
         targets=wishes,
         end=events.end,
-    )
-
-
-def _only(projection: Projection, keep: "pd.Series[bool]") -> Projection:
-    """Leave out the scenario that was not asked for."""
-    totals = projection.totals
-    totals = totals[totals["scenario"].isin([AS_IS, "what_if"])]
-    return replace(
-        projection,
-        months=projection.months[keep].reset_index(drop=True),
-        totals=totals.reset_index(drop=True),
     )
 
 

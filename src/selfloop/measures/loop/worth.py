@@ -10,9 +10,8 @@ from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK
 from selfloop.kernels.curves import Curves, mean_curves, reached_curves
 from selfloop.kernels.intervals import log_interval, normal_quantile
 from selfloop.kernels.resampling import jackknife_variance
+from selfloop.kernels.rows import FloatArray
 from selfloop.measures.loop.cells import LoopCells
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Estimate(NamedTuple):

@@ -22,7 +22,6 @@ from selfloop.outputs.plots.style import (
     percent_axis,
     root_axis,
 )
-from selfloop.outputs.plots.style import root_ticks as _root_ticks  # noqa: F401
 from selfloop.outputs.plots.tree import check_network
 from selfloop.outputs.text import Lang
 

@@ -27,10 +27,5 @@ def why(pen: Pen, reason: object, *, width: float = inf) -> str:
     given = "" if reason != reason else str(reason or "")
     if not given:
         return pen.say("plot.no_data")
-    parts = given.split("; ")
-    each = [said_in(part, pen.lang) for part in parts]
-    said = pen.say("plot.and").join(each)
-    if pen.lang != "en" and any(a == b for a, b in zip(each, parts, strict=True)):
-        said = said_in(given, pen.lang)  # one reason that has a semicolon in it
-    said = pen.plain(said)
+    said = pen.plain(said_in(given, pen.lang))
     return said if width == inf else fold(said, width)

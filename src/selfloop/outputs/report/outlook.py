@@ -7,6 +7,7 @@ from selfloop.outputs.report.plain import plain, records
 if TYPE_CHECKING:
     from selfloop.measures.loop.growth import LoopGrowth
     from selfloop.measures.loop.outlook import LoopOutlook
+    from selfloop.measures.loop.reproduction import Reproduction
     from selfloop.measures.loop.value import VisitorValue
 
 _GROWTH = (
@@ -79,7 +80,7 @@ def _growth(growth: "LoopGrowth") -> dict[str, Any]:
     }
 
 
-def _reproduction(found: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - or None
+def _reproduction(found: "Reproduction | None") -> list[dict[str, Any]]:
     """Return R by segment."""
     return [] if found is None else records(found.table, "reproduction_segments")
 
