@@ -4,6 +4,8 @@
 shop takes milliseconds in this way, so that hundreds of them can be looked at.
 """
 
+from datetime import date, timedelta
+
 import numpy as np
 
 from selfloop.inputs.shop import Shop
@@ -12,6 +14,8 @@ from selfloop.kernels.forest import heads
 from selfloop.measures.loop.cells import ARRAYS, LoopCells
 from selfloop.measures.loop.swings import BLOCK_DAYS, Swings
 from selfloop.measures.referral.histories import N_GROUPS
+
+START = date(2024, 1, 1)
 
 
 class DrawnShop:
@@ -72,11 +76,19 @@ class DrawnShop:
         parent = owner[made]
         place = kind[parent], self.group[parent], first[made] - first[parent]
         np.add.at(arrays["brought"], place, 1)
+        late = age > 0
+        place = kind[person[late]], self.group[person[late]], end - first[person[late]]
+        np.add.at(arrays["orders_after"], place, 1)
+        np.add.at(arrays["revenue_after"], place, self.value[seen][late])
+        parent = parent[first[made] > first[parent]]
+        place = kind[parent], self.group[parent], end - first[parent]
+        np.add.at(arrays["brought_after"], place, 1)
         return LoopCells(
             source=tuple(sources),
             segment=tuple(sources),
             has_visits=True,
             has_referrals=True,
+            end=START + timedelta(days=end),
             **arrays,
         )
 

@@ -610,6 +610,27 @@ LOOP_CELLS = (
     Column("n_quiet", "int", "buyers of that age who have brought nobody"),
     Column("n_brought", "int", "buyers brought by buyers of that age"),
     Column("n_seeded", "int", "brought by non-buyers, bought so long before the end"),
+    Column("n_orders_after", "int", "later purchases of buyers of so long before it"),
+    Column("revenue_after", "money", "net revenue after the first day, of the same"),
+    Column("n_brought_after", "int", "buyers whom the same brought after that day"),
+)
+
+LOOP_COHORTS = (
+    Column("first_day", "date", "first day of the cohort"),
+    Column("last_day", "date", "last day of the cohort"),
+    Column("n_buyers", "int", "first bought on one of these days"),
+    Column("orders_level", "float", "later purchases, as a multiple of the average"),
+    Column("orders_level_raw", "float", "not drawn to 1; missing if too few"),
+    Column("orders_level_low", "float", "lower end of the interval of that"),
+    Column("orders_level_high", "float", "upper end"),
+    Column("revenue_level", "float", "later revenue, as a multiple of the average"),
+    Column("revenue_level_raw", "float", "not drawn to 1; missing if too few"),
+    Column("revenue_level_low", "float", "lower end of the interval of that"),
+    Column("revenue_level_high", "float", "upper end"),
+    Column("brought_level", "float", "later referrals, as a multiple of the average"),
+    Column("brought_level_raw", "float", "not drawn to 1; missing if too few"),
+    Column("brought_level_low", "float", "lower end of the interval of that"),
+    Column("brought_level_high", "float", "upper end"),
 )
 
 VISITOR_VALUE = (
@@ -912,6 +933,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "reproduction_trend": REPRODUCTION_TREND,
     "cascades": CASCADES,
     "loop_cells": LOOP_CELLS,
+    "loop_cohorts": LOOP_COHORTS,
     "visitor_value": VISITOR_VALUE,
     "projection_months": PROJECTION_MONTHS,
     "projection_totals": PROJECTION_TOTALS,

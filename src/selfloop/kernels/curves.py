@@ -55,7 +55,12 @@ class Curves(NamedTuple):
         return np.asarray(self.steps[:, : age + 1].sum(axis=1))
 
 
-def mean_curves(happened: npt.ArrayLike, *, n_followup: npt.ArrayLike) -> Curves:
+def mean_curves(
+    happened: npt.ArrayLike,
+    *,
+    n_followup: npt.ArrayLike,
+    level: npt.ArrayLike | None = None,
+) -> Curves:
     """Estimate what a person does on each day of age, using everybody.
 
     Parameters
@@ -64,11 +69,15 @@ def mean_curves(happened: npt.ArrayLike, *, n_followup: npt.ArrayLike) -> Curves
         Events, or money, at age 0, 1, 2, ... days.
     n_followup : array_like of int, shape (n_groups, n_days)
         People followed for exactly so many days.
+    level : array_like of float, shape (n_groups + 1, n_days), optional
+        By which factor people who were followed for so many days do more after age 0
+        than those whose rates are wanted; without each group in turn and of all.
 
     Returns
     -------
     Curves
-        Increments of the mean cumulative function (`survival.mean_cumulative`).
+        Increments of the mean cumulative function (`survival.mean_cumulative`); with
+        levels, what happened over the sum of the levels of people at risk.
 
     Examples
     --------
@@ -81,8 +90,13 @@ def mean_curves(happened: npt.ArrayLike, *, n_followup: npt.ArrayLike) -> Curves
     [0.0, 1.0, 0.5]
     """
     people = at_risk(n_followup)
+    counted = people
+    if level is not None:
+        each = left_out(n_followup) * np.asarray(level, dtype=np.float64)
+        counted = each[:, ::-1].cumsum(axis=1)[:, ::-1]
+        counted[:, 0] = people[:, 0]
     steps = np.full(people.shape, np.nan)
-    np.divide(left_out(happened), people, out=steps, where=people > 0)
+    np.divide(left_out(happened), counted, out=steps, where=people > 0)
     return Curves(steps, people[-1])
 
 

@@ -8,6 +8,22 @@ import numpy.typing as npt
 from selfloop.kernels.rows import FloatArray
 
 
+class Doing(NamedTuple):
+    """One thing that buyers do.
+
+    Parameters
+    ----------
+    steps : ndarray of float64, shape (..., n_kinds, n_ages + n_days)
+        How much of it a new buyer does at age 0, 1, 2, ... days.
+    level : ndarray of float64, shape (..., n_ages)
+        By which factor buyers there are, of age 0, 1, 2, ..., do more of it at every
+        later age.
+    """
+
+    steps: FloatArray
+    level: FloatArray
+
+
 class Ahead(NamedTuple):
     """What is expected on each day to come.
 
@@ -30,8 +46,8 @@ def project(
     buyers: npt.ArrayLike,
     *,
     coming: npt.ArrayLike,
-    brings: npt.ArrayLike,
-    does: tuple[npt.ArrayLike, ...],
+    brings: Doing,
+    does: tuple[Doing, ...],
     descent: int,
 ) -> Ahead:
     """Let the loop run on.
@@ -42,10 +58,10 @@ def project(
         Buyers there are, by kind and age in days at the end of the last day.
     coming : array_like of float, shape (..., n_kinds, n_days)
         New buyers from outside on each day to come.
-    brings : array_like of float, shape (..., n_kinds, n_ages + n_days)
-        Buyers whom a buyer brings at age 0, 1, 2, ...; at age 0 below 1.
-    does : tuple of array_like of float, shape (..., n_kinds, n_ages + n_days)
-        What else a buyer does at age 0, 1, 2, ...: orders, revenue.
+    brings : Doing
+        Buyers whom a buyer brings; at age 0 below 1.
+    does : tuple of Doing
+        What else a buyer does: orders, revenue.
     descent : int
         Number of the kind to which those who are brought belong.
 
@@ -60,9 +76,10 @@ def project(
 
     Notes
     -----
-    The renewal equation, with n_k(a) buyers of kind k and age a, and b_k(t) those who
-    come on day t: B(t) = sum over k of (sum over a of n_k(a) m_k(a + t) + sum over
-    s <= t of b_k(s) m_k(t - s)), where B(t) is part of b of the kind `descent` [1]_.
+    The renewal equation, with n_k(a) buyers of kind k and age a and level l(a), and
+    b_k(t) those who come on day t: B(t) = sum over k of (sum over a of n_k(a) l(a)
+    m_k(a + t) + sum over s <= t of b_k(s) m_k(t - s)), where B(t) is part of b of the
+    kind `descent` [1]_.
 
     References
     ----------
@@ -73,19 +90,21 @@ def project(
     --------
     One buyer of age 0; everybody brings half a buyer a day later and orders once.
 
-    >>> m, once = [[0.0, 0.5, 0.0, 0.0]], [[1.0, 0.0, 0.0, 0.0]]
-    >>> ahead = project([[1.0]], coming=[[0, 0, 0]], brings=m, does=(once,), descent=0)
+    >>> brings = Doing(np.array([[0.0, 0.5, 0.0, 0.0]]), np.ones(1))
+    >>> once = Doing(np.array([[1.0, 0.0, 0.0, 0.0]]), np.ones(1))
+    >>> ahead = project([[1.0]], coming=[[0, 0, 0]], brings=brings, does=(once,),
+    ...     descent=0)
     >>> ahead.brought.tolist(), ahead.done[0].tolist()
     ([0.5, 0.25, 0.125], [0.5, 0.25, 0.125])
     """
     there = np.asarray(buyers, dtype=np.float64)
     new = np.array(coming, dtype=np.float64)
-    made = np.asarray(brings, dtype=np.float64)
+    made = brings.steps
     if (made[..., descent, 0] >= 1).any():
         raise ValueError("a buyer brings one or more on the day of the first purchase")
     n_days = new.shape[-1]
     outside = new.sum(axis=-2)
-    brought = _of_those_there(there, made, n_days).sum(axis=-2)
+    brought = _of_those_there(there, brings, n_days).sum(axis=-2)
     for day in range(n_days):
         ages = made[..., day::-1]
         same_day = made[..., descent, 0]
@@ -94,21 +113,19 @@ def project(
         brought[..., day] = (brought[..., day] + here) / (1.0 - same_day)
         new[..., descent, day] += brought[..., day]
     done = tuple(
-        (
-            _of_those_there(there, np.asarray(steps, dtype=np.float64), n_days)
-            + _of_new(new, np.asarray(steps, dtype=np.float64))
-        ).sum(axis=-2)
-        for steps in does
+        (_of_those_there(there, one, n_days) + _of_new(new, one.steps)).sum(axis=-2)
+        for one in does
     )
     return Ahead(outside, brought, done)
 
 
-def _of_those_there(there: FloatArray, steps: FloatArray, n_days: int) -> FloatArray:
+def _of_those_there(there: FloatArray, doing: Doing, n_days: int) -> FloatArray:
     """Sum over those there of what they do on each day ahead, by kind."""
     n_ages = there.shape[-1]
-    windows = np.lib.stride_tricks.sliding_window_view(steps, n_ages, axis=-1)
+    counted = there * doing.level[..., None, :]
+    windows = np.lib.stride_tricks.sliding_window_view(doing.steps, n_ages, axis=-1)
     return np.asarray(
-        np.einsum("...ka,...kda->...kd", there, windows[..., 1 : n_days + 1, :])
+        np.einsum("...ka,...kda->...kd", counted, windows[..., 1 : n_days + 1, :])
     )
 
 

@@ -45,8 +45,13 @@ class LoopCells(NamedTuple):
     seeded : ndarray
         Buyers brought by people who had not bought themselves, by days from their own
         first purchase to the end.
+    orders_after, revenue_after, brought_after : ndarray
+        Purchases, net revenue and buyers brought after the day of the first purchase,
+        by days from the buyer's first purchase to the end.
     has_visits, has_referrals : bool
         Whether it is known who came without buying, and who brought whom.
+    end : date
+        Last day that counts.
     """
 
     source: tuple[str, ...]
@@ -63,8 +68,12 @@ class LoopCells(NamedTuple):
     quiet: FloatArray
     brought: FloatArray
     seeded: FloatArray
+    orders_after: FloatArray
+    revenue_after: FloatArray
+    brought_after: FloatArray
     has_visits: bool
     has_referrals: bool
+    end: date
 
     @property
     def n_days(self) -> int:
@@ -87,8 +96,7 @@ class LoopCells(NamedTuple):
         })  # fmt: skip
         for name, column in _COLUMNS.items():
             sums = getattr(self, name).sum(axis=1).ravel()
-            whole = column != "revenue"
-            table[column] = sums.astype(np.int64) if whole else sums
+            table[column] = sums if name in _MONEY else sums.astype(np.int64)
         return table[schema.names("loop_cells")]
 
     def where(
@@ -133,12 +141,15 @@ class LoopCells(NamedTuple):
 
 ARRAYS = (
     "arrived", "bought", "waiting", "followup", "orders", "revenue", "again", "alone",
-    "success", "quiet", "brought", "seeded",
+    "success", "quiet", "brought", "seeded", "orders_after", "revenue_after",
+    "brought_after",
 )  # fmt: skip
 """Names of the arrays of `LoopCells`."""
 
 
-_COLUMNS = {name: name if name == "revenue" else f"n_{name}" for name in ARRAYS} | {
+_MONEY = "revenue", "revenue_after"
+
+_COLUMNS = {name: name if name in _MONEY else f"n_{name}" for name in ARRAYS} | {
     "followup": "n_buyers",
 }
 
@@ -199,6 +210,7 @@ def loop_cells(
         segment=tuple(segment for _, segment in keys),
         has_visits="visits" in events.has,
         has_referrals="referrals" in events.has,
+        end=last,
         **arrays,
     )
 
@@ -246,16 +258,18 @@ def _of_purchases(
     rows = events.baskets.join(owners, "person_no")
     rows = rows.mutate(age=rows.day - rows.first_day)
     rows = rows.filter((rows.age >= 0) & (rows.day <= end_day))
-    sums = rows.group_by("kind", "group_no", "age").aggregate(
-        orders=rows.is_purchase.sum().cast("float64"),
-        revenue=rows.net.sum().cast("float64"),
-    )
-    # Read once; small from here on.
-    sums = ibis.memtable(sums.to_pyarrow())
-    return {
-        name: sums.select("kind", "group_no", "age", name)
-        for name in ("orders", "revenue")
-    }
+    after = rows.filter(rows.age > 0).mutate(age=end_day - rows.first_day)
+    parts = {}
+    for part, suffix in ((rows, ""), (after, "_after")):
+        sums = part.group_by("kind", "group_no", "age").aggregate(
+            orders=part.is_purchase.sum().cast("float64"),
+            revenue=part.net.sum().cast("float64"),
+        )
+        # Read once; small from here on.
+        sums = ibis.memtable(sums.to_pyarrow())
+        for name in ("orders", "revenue"):
+            parts[name + suffix] = sums.select("kind", "group_no", "age", name)
+    return parts
 
 
 def _of_referrals(people: ir.Table, events: Events, end: date) -> dict[str, ir.Table]:
@@ -269,8 +283,10 @@ def _of_referrals(people: ir.Table, events: Events, end: date) -> dict[str, ir.T
     outside = brought.filter(brought.age_days.isnull() | (brought.age_days < 0))
     themselves = people.select("kind", "group_no", "person_no")
     outside = outside.join(themselves, "person_no")
+    after = inside.filter(inside.age_days > 0)
     return {
         "brought": _counted(inside, inside.age_days),
+        "brought_after": _counted(after, end_day - after.own_day),
         "seeded": _counted(outside, end_day - outside.first_day),
     }
 

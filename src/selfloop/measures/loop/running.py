@@ -3,15 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from selfloop.core.errors import FitError
 from selfloop.core.settings import MIN_AT_RISK
-from selfloop.kernels.curves import Curves, mean_curves
-from selfloop.kernels.projecting import Ahead, project
+from selfloop.kernels.projecting import Ahead, Doing, project
 from selfloop.kernels.rows import FloatArray
-from selfloop.kernels.tails import fit_tail, tail_rate
 from selfloop.measures.loop.cells import LoopCells
 from selfloop.measures.loop.circulation import SOURCES
+from selfloop.measures.loop.doing import doings, oldest_age
 from selfloop.measures.loop.worth import conversion_curves
 
 
@@ -75,8 +75,10 @@ class Running(NamedTuple):
         New buyers from outside on each day ahead who are yet to arrive.
     deciding : ndarray, same shape
         The same who have arrived and not bought yet.
-    brings, orders, revenue : ndarray, shape (N_GROUPS + 1, n_kinds, n_ages + n_days)
-        What a buyer does at each age.
+    brings, orders, revenue : Doing
+        What a buyer does at each age, and how cohorts differ.
+    cohorts : DataFrame
+        Columns of `schema.LOOP_COHORTS`.
     n_days : int
         Days ahead.
     longest_days : int
@@ -92,9 +94,10 @@ class Running(NamedTuple):
     buyers: FloatArray
     coming: FloatArray
     deciding: FloatArray
-    brings: FloatArray
-    orders: FloatArray
-    revenue: FloatArray
+    brings: Doing
+    orders: Doing
+    revenue: Doing
+    cohorts: pd.DataFrame
     n_days: int
     longest_days: int
     recent_days: int
@@ -123,7 +126,7 @@ class Running(NamedTuple):
         arriving[:, SOURCES.index("paid")] *= change.paid
         flows = (arriving + self.deciding) * change.conversion[:, None, None]
         lift = change.referral * change.conversion
-        brings = self.brings * lift[:, None, None]
+        brings = self.brings.steps * lift[:, None, None]
         same_day = brings[:, SOURCES.index("referral"), 0].copy()
         # Without some group of people it may have no end; the range is then unknown.
         brings[same_day >= 1] = np.nan
@@ -135,20 +138,20 @@ class Running(NamedTuple):
         return project(
             self.buyers,
             coming=flows,
-            brings=brings,
+            brings=self.brings._replace(steps=brings),
             does=tuple(
-                _after_the_first(steps, change.repurchase)
-                for steps in (self.orders, self.revenue)
+                _after_the_first(doing, change.repurchase)
+                for doing in (self.orders, self.revenue)
             ),
             descent=SOURCES.index("referral"),
         )
 
 
-def _after_the_first(steps: FloatArray, factor: FloatArray) -> FloatArray:
+def _after_the_first(doing: Doing, factor: FloatArray) -> Doing:
     """Multiply what a buyer does after the day of the first purchase."""
-    scale = np.ones((factor.size, 1, steps.shape[-1]))
+    scale = np.ones((factor.size, 1, doing.steps.shape[-1]))
     scale[:, :, 1:] = factor[:, None, None]
-    return np.asarray(steps * scale)
+    return doing._replace(steps=doing.steps * scale)
 
 
 def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
@@ -174,27 +177,14 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
     """
     kinds = [cells.where(source=source) for source in SOURCES]
     pooled = cells.where()
-    longest = _oldest(pooled)
+    longest = oldest_age(pooled)
     if longest is None or longest < 7:
         raise FitError(
             f"fewer than {MIN_AT_RISK} buyers were observed for a week: what buyers "
             "are going to do cannot be told"
         )
-    notes: list[str] = []
-    shape = pooled.orders[0], pooled.revenue[0], pooled.brought[0]
-    n_ages = cells.n_days + n_days
-    whole = [_extended(part, pooled, longest, n_ages) for part in shape[::2]]
-    money = _revenue(pooled, whole[0], longest, n_ages)
-    steps: dict[str, list[FloatArray]] = {"orders": [], "revenue": [], "brought": []}
-    for source, kind in zip(SOURCES, kinds, strict=True):
-        oldest = _oldest(kind)
-        if kind.followup.sum() and oldest is None:
-            n = int(kind.followup.sum())
-            notes.append(f"{n} buyers of source {source}: taken as all buyers are")
-        for name, common in (
-            ("orders", whole[0]), ("revenue", money), ("brought", whole[1])
-        ):  # fmt: skip
-            steps[name].append(_of_kind(kind, name, common, oldest))
+    does = doings(kinds, pooled, n_ages=cells.n_days + n_days)
+    notes = list(does.notes)
     recent = min(recent_days, cells.n_days)
     flows = [
         _flows(kind, source, n_days, recent, notes)
@@ -204,72 +194,16 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
         buyers=np.stack([kind.followup[0].sum(axis=0) for kind in kinds]),
         coming=np.stack([arriving for arriving, _ in flows], axis=1),
         deciding=np.stack([deciding for _, deciding in flows], axis=1),
-        brings=np.stack(steps["brought"], axis=1),
-        orders=np.stack(steps["orders"], axis=1),
-        revenue=np.stack(steps["revenue"], axis=1),
+        brings=does.brought,
+        orders=does.orders,
+        revenue=does.revenue,
+        cohorts=does.cohorts,
         n_days=n_days,
-        longest_days=longest,
+        longest_days=does.longest,
         recent_days=recent,
         has_referrals=cells.has_referrals,
         notes=tuple(notes),
     )
-
-
-def _oldest(kind: LoopCells) -> int | None:
-    """Return the oldest age that 30 buyers of a kind have reached."""
-    return mean_curves(kind.orders[0], n_followup=kind.followup[0]).longest(MIN_AT_RISK)
-
-
-def _extended(
-    happened: FloatArray, pooled: LoopCells, longest: int, n_ages: int
-) -> FloatArray:
-    """Return a daily rate of all buyers, and its curve beyond the oldest age."""
-    curves = mean_curves(happened, n_followup=pooled.followup[0])
-    known = curves.steps[:, : longest + 1]
-    people = curves.n_at_risk[: longest + 1]
-    later = np.arange(longest + 1, n_ages)
-    # The day of the first purchase has its own rate: it is no part of the curve.
-    rest = [
-        tail_rate(fit_tail(row[1:], n_at_risk=people[1:]), later - 1) for row in known
-    ]
-    return np.hstack([known, np.array(rest)])
-
-
-def _revenue(
-    pooled: LoopCells, orders: FloatArray, longest: int, n_ages: int
-) -> FloatArray:
-    """Return daily revenue of all buyers; beyond the oldest age by orders."""
-    curves = mean_curves(pooled.revenue[0], n_followup=pooled.followup[0])
-    known = curves.steps[:, : longest + 1]
-    last = slice(max(1, longest // 4), longest + 1)
-    made = orders[:, last].sum(axis=1)
-    per_order = np.divide(
-        known[:, last].sum(axis=1), made, out=np.zeros(made.size), where=made > 0
-    )
-    rest = orders[:, longest + 1 : n_ages] * per_order[:, None]
-    return np.hstack([known, rest])
-
-
-def _of_kind(
-    kind: LoopCells, name: str, common: FloatArray, oldest: int | None
-) -> FloatArray:
-    """Return a daily rate of one kind; beyond its oldest age that of all, scaled."""
-    if oldest is None:
-        return common
-    curves: Curves = mean_curves(getattr(kind, name)[0], n_followup=kind.followup[0])
-    known = curves.steps[:, : oldest + 1]
-    last = slice(min(oldest, max(1, oldest // 4)), oldest + 1)
-    whole = common[:, last].sum(axis=1)
-    # From a few events nothing can be said of how a kind differs from all.
-    n_expected = float((common[-1, last] * curves.n_at_risk[last]).sum())
-    if name == "revenue":
-        n_expected *= float(kind.orders.sum()) / max(float(kind.revenue.sum()), 1e-9)
-    if n_expected < MIN_AT_RISK:
-        return np.hstack([known, common[:, oldest + 1 :]])
-    ratio = np.divide(
-        known[:, last].sum(axis=1), whole, out=np.zeros(whole.size), where=whole != 0
-    )
-    return np.hstack([known, common[:, oldest + 1 :] * ratio[:, None]])
 
 
 def _flows(
