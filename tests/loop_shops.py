@@ -12,7 +12,7 @@ from selfloop.inputs.shop import Shop
 from selfloop.inputs.shop_process import DAY_SECONDS, draw_batches
 from selfloop.kernels.forest import heads
 from selfloop.measures.loop.cells import ARRAYS, LoopCells
-from selfloop.measures.loop.swings import BLOCK_DAYS, Swings
+from selfloop.measures.loop.swings import BAND_DAYS, BLOCK_DAYS, Swings
 from selfloop.measures.referral.histories import N_GROUPS
 
 START = date(2024, 1, 1)
@@ -113,13 +113,14 @@ class DrawnShop:
     def swings(self, n_days: int, end: int) -> Swings:
         """See how far sums swing before the close of a day."""
         window = max(1, min(n_days, (end + 1) // 2))
-        start = end - window + 1
-        new = (self.first >= start) & (self.first <= end)
+        cut = end - window
+        new = (self.first > cut) & (self.first <= end)
+        there = (self.first >= 0) & (self.first <= cut)
         inside = np.flatnonzero(new & (self.inviter >= 0))
         cluster = np.arange(self.arrived.size)
         if inside.size:
             cluster[inside] = heads(inside, self.inviter[inside])
-        rows = (self.day >= start) & (self.day <= end)
+        rows = (self.day > cut) & (self.day <= end)
         person = np.flatnonzero(new)
         n_blocks = window // BLOCK_DAYS + 1
         spans = {
@@ -127,14 +128,36 @@ class DrawnShop:
             "revenue": (self.person[rows], self.day[rows], self.value[rows]),
             "buyers": (person, self.first[person], np.ones(person.size)),
         }
-        block, whole = {}, {}
+        block, whole, shared = {}, {}, {"buyers": 0.0}
+        band = (cut - self.first[there]) // BAND_DAYS
+        n = np.maximum(np.bincount(band), 1)
         for name, (who, day, amount) in spans.items():
             head = cluster[who]
-            both = head * n_blocks + (end - day) // BLOCK_DAYS
-            for found, key in ((block, both), (whole, head)):
-                sums = np.bincount(key, amount)
-                found[name] = float((sums**2).sum() / sums.sum())
-        return Swings(block, whole, window)
+            both = np.bincount(head * n_blocks + (end - day) // BLOCK_DAYS, amount)
+            block[name] = float((both**2).sum() / both.sum())
+            x = np.bincount(head, amount, minlength=cluster.size)
+            total = x.sum()
+            mean = np.bincount(band, x[there]) / n
+            x[there] -= mean[band]
+            whole[name] = float((x**2).sum() / total)
+            if name != "buyers":
+                z = self._moves(name, cut, end)[there]
+                z -= (np.bincount(band, z) / n)[band]
+                shared[name] = max(0.0, float((z * x[there]).sum() / total))
+        return Swings(block, whole, shared, window)
+
+    def _moves(self, name: str, cut: int, end: int) -> np.ndarray:
+        """Return how much what each did by the cut moves what is expected after it."""
+        age = self.day - self.first[self.person]
+        first = self.first[(self.first >= 0) & (self.first <= end)]
+        counts = np.zeros(end + 1)
+        for a in range(1, end + 1):
+            seen = (first <= cut - a).sum()
+            counts[a] = ((first <= end - a).sum() - seen) / seen if seen >= 30 else 0
+        past = self.day <= cut
+        amount = self.value if name == "revenue" else np.ones(self.day.size)
+        amount = amount[past] * counts[age[past]]
+        return np.bincount(self.person[past], amount, minlength=self.first.size)
 
     def happened(self, start: int, end: int) -> dict[str, float]:
         """Sum what happened on some days, both ends included."""

@@ -43,6 +43,8 @@ def test_drawn_cells_are_those_of_the_engine():
     assert one.window_days == two.window_days
     assert one.window == pytest.approx(two.window)
     assert one.block == pytest.approx(two.block)
+    assert one.shared == pytest.approx(two.shared)
+    assert one.shared["orders"] > 0
 
 
 # Worth and months to come: bias and coverage
@@ -124,8 +126,7 @@ def test_values_of_visitors_are_unbiased_and_covered(runs, name):
 def test_the_next_half_year_is_unbiased_and_covered(runs, name):
     error = runs[name]
     assert abs(error.mean()) < 0.02
-    # What buyers did goes with what they will do, so ranges are a little wide.
-    assert 0.92 <= runs[f"{name}_in"].mean() <= 0.995
+    assert 0.92 <= runs[f"{name}_in"].mean() <= 0.98
 
 
 @pytest.mark.slow
