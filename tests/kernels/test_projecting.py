@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfloop.kernels.projecting import project
+from selfloop.kernels.projecting import Doing, doing, project
 
 DESCENT = 0
 
@@ -22,7 +22,11 @@ def draw_loop(seed, *, n_kinds=2, n_ages=4, n_days=6):
 
 def run(there, coming, brings, does, *, descent=DESCENT):
     """Run a loop on."""
-    return project(there, coming=coming, brings=brings, does=does, descent=descent)
+    n_days = coming.shape[-1]
+    made, *done = (
+        doing(steps, buyers=there, n_days=n_days) for steps in (brings, *does)
+    )
+    return project(coming, brings=made, does=tuple(done), descent=descent)
 
 
 def by_people(there, coming, brings, does):
@@ -141,18 +145,40 @@ def test_a_longer_view_begins_with_the_shorter(seed):
 def test_rows_run_apart():
     there, coming, brings, does = draw_loop(1)
     other = draw_loop(2)
-    both = project(
+    both = run(
         there,
-        coming=np.stack([coming, other[1]]),
-        brings=np.stack([brings, other[2]]),
-        does=tuple(np.stack(pair) for pair in zip(does, other[3], strict=True)),
-        descent=DESCENT,
+        np.stack([coming, other[1]]),
+        np.stack([brings, other[2]]),
+        tuple(np.stack(pair) for pair in zip(does, other[3], strict=True)),
     )
     for row, alone in enumerate(
         (run(there, coming, brings, does), run(there, *other[1:]))
     ):
         np.testing.assert_allclose(both.brought[row], alone.brought)
         np.testing.assert_allclose(both.done[0][row], alone.done[0])
+
+
+def test_levels_multiply_what_old_buyers_do_and_nothing_else():
+    there, coming, brings, does = draw_loop(5)
+    level = np.array([1.0, 2.0, 0.5, 0.0])
+    found = doing(does[0], buyers=there, level=level, n_days=6)
+    expected = doing(does[0], buyers=there * level, n_days=6)
+    np.testing.assert_allclose(found.by_old, expected.by_old)
+    assert found.steps is expected.steps or (found.steps == does[0]).all()
+    ahead = project(
+        coming, brings=Doing(brings * 0, np.zeros(6)), does=(found,), descent=DESCENT
+    )
+    new_alone = run(there * 0, coming, brings * 0, does)
+    np.testing.assert_allclose(ahead.done[0] - found.by_old, new_alone.done[0])
+
+
+def test_rows_have_levels_of_their_own():
+    there, _, brings, _ = draw_loop(6)
+    levels = np.array([[1.0, 2.0, 0.5, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    both = doing(np.stack([brings, brings]), buyers=there, level=levels, n_days=6)
+    for row, level in enumerate(levels):
+        alone = doing(brings, buyers=there, level=level, n_days=6)
+        np.testing.assert_allclose(both.by_old[row], alone.by_old)
 
 
 def test_inputs_are_not_changed():

@@ -174,12 +174,15 @@ def heads(
     >>> heads(np.array([2, 3, 9]), np.array([1, 2, 8])).tolist()
     [1, 1, 8]
     """
-    every = np.unique(np.concatenate([person, referrer]))
+    every = np.sort(np.concatenate([person, referrer]))
+    is_new = np.ones(every.size, dtype=bool)
+    is_new[1:] = every[1:] != every[:-1]
+    every = every[is_new]
     place = np.searchsorted(every, person)
     parent = np.full(every.size, -1)
     parent[place] = np.searchsorted(every, referrer)
     _, root = generations(parent)
-    return every[root[place]]
+    return np.asarray(every[root[place]])
 
 
 def break_rings(

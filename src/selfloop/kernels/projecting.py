@@ -9,19 +9,59 @@ from selfloop.kernels.rows import FloatArray
 
 
 class Doing(NamedTuple):
-    """One thing that buyers do.
+    """One thing that buyers do, made by `doing`.
 
     Parameters
     ----------
-    steps : ndarray of float64, shape (..., n_kinds, n_ages + n_days)
-        How much of it a new buyer does at age 0, 1, 2, ... days.
-    level : ndarray of float64, shape (..., n_ages)
-        By which factor buyers there are, of age 0, 1, 2, ..., do more of it at every
-        later age.
+    steps : ndarray of float64, shape (..., n_kinds, n_ages)
+        How much of it a new buyer does at age 0, 1, 2, ... days; as many ages as days
+        ahead, or more.
+    by_old : ndarray of float64, shape (..., n_days)
+        How much of it buyers there are do on each day ahead.
     """
 
     steps: FloatArray
-    level: FloatArray
+    by_old: FloatArray
+
+
+def doing(
+    steps: npt.ArrayLike,
+    *,
+    buyers: npt.ArrayLike,
+    level: npt.ArrayLike = 1.0,
+    n_days: int,
+) -> Doing:
+    """Add up what buyers there are do.
+
+    Parameters
+    ----------
+    steps : array_like of float, shape (..., n_kinds, n_ages + n_days)
+        How much of it a buyer does at age 0, 1, 2, ... days.
+    buyers : array_like of float, shape (n_kinds, n_ages)
+        Buyers there are, by kind and age in days at the end of the last day.
+    level : array_like of float, shape (..., n_ages)
+        By which factor buyers of that age do more of it at every later age.
+    n_days : int
+        Days ahead.
+
+    Returns
+    -------
+    Doing
+
+    Examples
+    --------
+    Two buyers of age 1 who do a third of what others do.
+
+    >>> doing([[3.0, 2.0, 6.0, 9.0]], buyers=[[0, 2]], level=1 / 3, n_days=2).by_old
+    array([4., 6.])
+    """
+    rates = np.asarray(steps, dtype=np.float64)
+    there = np.asarray(buyers, dtype=np.float64)
+    factor = np.asarray(level, dtype=np.float64)
+    counted = there * (factor[..., None, :] if factor.ndim else factor)
+    windows = np.lib.stride_tricks.sliding_window_view(rates, there.shape[-1], axis=-1)
+    by_old = np.einsum("...ka,...kda->...d", counted, windows[..., 1 : n_days + 1, :])
+    return Doing(rates, np.asarray(by_old))
 
 
 class Ahead(NamedTuple):
@@ -43,9 +83,8 @@ class Ahead(NamedTuple):
 
 
 def project(
-    buyers: npt.ArrayLike,
-    *,
     coming: npt.ArrayLike,
+    *,
     brings: Doing,
     does: tuple[Doing, ...],
     descent: int,
@@ -54,8 +93,6 @@ def project(
 
     Parameters
     ----------
-    buyers : array_like of float, shape (n_kinds, n_ages)
-        Buyers there are, by kind and age in days at the end of the last day.
     coming : array_like of float, shape (..., n_kinds, n_days)
         New buyers from outside on each day to come.
     brings : Doing
@@ -90,49 +127,36 @@ def project(
     --------
     One buyer of age 0; everybody brings half a buyer a day later and orders once.
 
-    >>> brings = Doing(np.array([[0.0, 0.5, 0.0, 0.0]]), np.ones(1))
-    >>> once = Doing(np.array([[1.0, 0.0, 0.0, 0.0]]), np.ones(1))
-    >>> ahead = project([[1.0]], coming=[[0, 0, 0]], brings=brings, does=(once,),
-    ...     descent=0)
+    >>> brings = doing([[0.0, 0.5, 0.0, 0.0]], buyers=[[1.0]], n_days=3)
+    >>> once = doing([[1.0, 0.0, 0.0, 0.0]], buyers=[[1.0]], n_days=3)
+    >>> ahead = project([[0, 0, 0]], brings=brings, does=(once,), descent=0)
     >>> ahead.brought.tolist(), ahead.done[0].tolist()
     ([0.5, 0.25, 0.125], [0.5, 0.25, 0.125])
     """
-    there = np.asarray(buyers, dtype=np.float64)
     new = np.array(coming, dtype=np.float64)
     made = brings.steps
-    if (made[..., descent, 0] >= 1).any():
+    same_day = made[..., descent, 0]
+    if (same_day >= 1).any():
         raise ValueError("a buyer brings one or more on the day of the first purchase")
-    n_days = new.shape[-1]
     outside = new.sum(axis=-2)
-    brought = _of_those_there(there, brings, n_days).sum(axis=-2)
-    for day in range(n_days):
+    brought = brings.by_old.copy()
+    for day in range(new.shape[-1]):
         ages = made[..., day::-1]
-        same_day = made[..., descent, 0]
         here = (new[..., : day + 1] * ages).sum(axis=(-2, -1))
         # Who is brought today may bring somebody today.
         brought[..., day] = (brought[..., day] + here) / (1.0 - same_day)
         new[..., descent, day] += brought[..., day]
-    done = tuple(
-        (_of_those_there(there, one, n_days) + _of_new(new, one.steps)).sum(axis=-2)
-        for one in does
-    )
+    done = tuple(one.by_old + _of_new(new, one.steps) for one in does)
     return Ahead(outside, brought, done)
 
 
-def _of_those_there(there: FloatArray, doing: Doing, n_days: int) -> FloatArray:
-    """Sum over those there of what they do on each day ahead, by kind."""
-    n_ages = there.shape[-1]
-    counted = there * doing.level[..., None, :]
-    windows = np.lib.stride_tricks.sliding_window_view(doing.steps, n_ages, axis=-1)
-    return np.asarray(
-        np.einsum("...ka,...kda->...kd", counted, windows[..., 1 : n_days + 1, :])
-    )
-
-
 def _of_new(new: FloatArray, steps: FloatArray) -> FloatArray:
-    """Sum over those who come of what they do on each day ahead, by kind."""
+    """Sum over those who come of what they do on each day ahead."""
     n_days = new.shape[-1]
-    total = np.zeros(np.broadcast_shapes(new.shape, steps[..., :n_days].shape))
+    shape = np.broadcast_shapes(new.shape[:-2], steps.shape[:-2])
+    total = np.zeros((*shape, n_days))
     for day in range(n_days):
-        total[..., day:] += new[..., day, None] * steps[..., : n_days - day]
+        total[..., day:] += np.einsum(
+            "...k,...kd->...d", new[..., day], steps[..., : n_days - day]
+        )
     return total

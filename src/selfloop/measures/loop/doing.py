@@ -11,7 +11,7 @@ from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK
 from selfloop.kernels.curves import Curves, mean_curves
 from selfloop.kernels.intervals import normal_quantile
 from selfloop.kernels.levels import Levels, cohort_levels
-from selfloop.kernels.projecting import Doing
+from selfloop.kernels.projecting import Doing, doing
 from selfloop.kernels.rows import FloatArray
 from selfloop.kernels.tails import fit_tail, tail_rate
 from selfloop.measures.loop.cells import LoopCells
@@ -65,7 +65,7 @@ def oldest_age(kind: LoopCells) -> int | None:
     return mean_curves(kind.orders[0], n_followup=kind.followup[0]).longest(MIN_AT_RISK)
 
 
-def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_ages: int) -> Doings:
+def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_days: int) -> Doings:
     """Say what buyers are going to do.
 
     Parameters
@@ -74,8 +74,8 @@ def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_ages: int) -> Doings:
         Each kind of people.
     pooled : LoopCells
         All of them together, of whom 30 have reached some age.
-    n_ages : int
-        Ages to say it for, 0 and more.
+    n_days : int
+        Days ahead.
 
     Returns
     -------
@@ -92,6 +92,7 @@ def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_ages: int) -> Doings:
     longest = oldest_age(pooled)
     if longest is None:
         raise ValueError(f"fewer than {MIN_AT_RISK} buyers")
+    n_ages = pooled.n_days + n_days
     cohort = cohort_of(pooled.n_days)
     levels = {name: _levels(kinds, pooled, name, cohort) for name in DOINGS}
     weights = {name: found.level[:, cohort] for name, found in levels.items()}
@@ -102,13 +103,16 @@ def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_ages: int) -> Doings:
     money = _curves(pooled, "revenue", weights["revenue"])
     whole["revenue"] = _revenue(money, whole["orders"], longest, n_ages)
     ages = [oldest_age(kind) for kind in kinds]
+    buyers = np.stack([kind.followup[0].sum(axis=0) for kind in kinds])
     parts = {}
     for name, weight in weights.items():
         steps = [
             _of_kind(kind, name, whole[name], weight, oldest)
             for kind, oldest in zip(kinds, ages, strict=True)
         ]
-        parts[name] = Doing(np.stack(steps, axis=1), weight)
+        parts[name] = doing(
+            np.stack(steps, axis=1), buyers=buyers, level=weight, n_days=n_days
+        )
     few = [k for k, age in zip(kinds, ages, strict=True) if age is None]
     return Doings(
         **parts,

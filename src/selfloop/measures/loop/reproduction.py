@@ -327,12 +327,13 @@ def _trend(ages: ReferralAges, by: str, horizon: int) -> dict[str, object]:
     """Say whether R(H) changes from cohort to cohort."""
     observed = ages.n_followup[:, horizon:].sum(axis=1)
     is_in = (ages.followup >= horizon) & (ages.age <= horizon)
-    person, count = np.unique(
-        np.stack([ages.segment[is_in], ages.person[is_in]]), axis=1, return_counts=True
+    _, place, count = np.unique(
+        ages.person[is_in], return_index=True, return_counts=True
     )
+    segment = ages.segment[is_in][place]  # a person is in one
     size = len(ages.segments)
-    total = np.bincount(person[0], count, size)
-    squares = np.bincount(person[0], count**2.0, size)
+    total = np.bincount(segment, count, size)
+    squares = np.bincount(segment, count**2.0, size)
     time = np.array([_time_of(name, by) for name in ages.segments])
     kept = (observed > 0) & ~np.isnan(time)
     line: dict[str, object] = {

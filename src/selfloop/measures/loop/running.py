@@ -69,8 +69,6 @@ class Running(NamedTuple):
 
     Parameters
     ----------
-    buyers : ndarray of float64, shape (n_kinds, n_ages)
-        Buyers there are, by source and age.
     coming : ndarray of float64, shape (N_GROUPS + 1, n_kinds, n_days)
         New buyers from outside on each day ahead who are yet to arrive.
     deciding : ndarray, same shape
@@ -91,7 +89,6 @@ class Running(NamedTuple):
         What was taken from all buyers, because there are too few of a kind.
     """
 
-    buyers: FloatArray
     coming: FloatArray
     deciding: FloatArray
     brings: Doing
@@ -129,6 +126,7 @@ class Running(NamedTuple):
         brings = self.brings.steps * lift[:, None, None]
         same_day = brings[:, SOURCES.index("referral"), 0].copy()
         # Without some group of people it may have no end; the range is then unknown.
+        lift = np.where(same_day >= 1, np.nan, lift)
         brings[same_day >= 1] = np.nan
         if same_day[-1] >= 1:
             raise FitError(
@@ -136,9 +134,8 @@ class Running(NamedTuple):
                 "their first purchase: there is no end to it within a day"
             )
         return project(
-            self.buyers,
-            coming=flows,
-            brings=self.brings._replace(steps=brings),
+            flows,
+            brings=Doing(brings, self.brings.by_old * lift[:, None]),
             does=tuple(
                 _after_the_first(doing, change.repurchase)
                 for doing in (self.orders, self.revenue)
@@ -151,7 +148,8 @@ def _after_the_first(doing: Doing, factor: FloatArray) -> Doing:
     """Multiply what a buyer does after the day of the first purchase."""
     scale = np.ones((factor.size, 1, doing.steps.shape[-1]))
     scale[:, :, 1:] = factor[:, None, None]
-    return doing._replace(steps=doing.steps * scale)
+    # Buyers there are have had that day.
+    return Doing(doing.steps * scale, doing.by_old * factor[:, None])
 
 
 def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
@@ -183,7 +181,7 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
             f"fewer than {MIN_AT_RISK} buyers were observed for a week: what buyers "
             "are going to do cannot be told"
         )
-    does = doings(kinds, pooled, n_ages=cells.n_days + n_days)
+    does = doings(kinds, pooled, n_days=n_days)
     notes = list(does.notes)
     recent = min(recent_days, cells.n_days)
     flows = [
@@ -191,7 +189,6 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
         for source, kind in zip(SOURCES, kinds, strict=True)
     ]
     return Running(
-        buyers=np.stack([kind.followup[0].sum(axis=0) for kind in kinds]),
         coming=np.stack([arriving for arriving, _ in flows], axis=1),
         deciding=np.stack([deciding for _, deciding in flows], axis=1),
         brings=does.brought,

@@ -113,9 +113,10 @@ def swings(events: Events, *, n_days: int, end: date | None = None) -> Swings:
     cut = end_day - window_days
     clusters = _clusters(events, cut + 1, last)
     window = _window(events, cut, end_day, clusters)
-    by_block = window.group_by("cluster", "block").aggregate(
+    sums = window.group_by("cluster", "block").aggregate(
         **{name: window[name].sum() for name in MEASURES}
     )
+    by_block = events.engine.keep(sums, "loop_blocks")
     squares = by_block.aggregate(
         **{name: by_block[name].sum() for name in MEASURES},
         **{f"{name}_squares": (by_block[name] * by_block[name]).sum()
@@ -123,7 +124,8 @@ def swings(events: Events, *, n_days: int, end: date | None = None) -> Swings:
     ).to_pyarrow().to_pylist()[0]  # fmt: skip
     block = {name: _ratio(squares[f"{name}_squares"], squares[name])
              for name in MEASURES}  # fmt: skip
-    moments = _moments(events, window, cut, window_days)
+    moments = _moments(events, by_block, cut, window_days)
+    events.engine.drop(by_block)
     return Swings(block, *_ratios(moments), window_days)
 
 
