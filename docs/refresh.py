@@ -184,6 +184,10 @@ _MADE_BY = {
         "`sl.analyze(events).outlook.cells`",
         "What people did by age: all of the outlook is computed from it.",
     ),
+    "loop_cohorts": (
+        "`sl.project_loop(events).cohorts`",
+        "How much more or less the buyers of each 30 days do than the average cohort.",
+    ),
     "visitor_value": (
         "`sl.visitor_value(events).table`",
         "What visitors and buyers are worth.",

@@ -57,6 +57,7 @@ NEED_MORE = {
     "reproduction_segments", "reproduction_segments_curve", "reproduction_trend",
     "cascades", "spend_channels", "spend_months", "spend_trends", "projection_months",
     "projection_totals", "stage_leverage", "what_if", "loop_backtest",
+    "loop_cohorts",
 }  # fmt: skip
 """Tables that a shop of one order does not have."""
 
@@ -288,6 +289,7 @@ def tables():
         "spend_trends": cost.trends,
         "projection_months": ahead.months,
         "projection_totals": ahead.totals,
+        "loop_cohorts": ahead.cohorts,
         "stage_leverage": sl.stage_leverage(events).table,
         "what_if": sl.what_if(events, traffic=2).table,
         "loop_backtest": sl.backtest_loop(events).table,

@@ -135,13 +135,35 @@ def test_shares_follow_from_the_months(found):
     assert brought.tolist() == pytest.approx(lineage["share_brought"].tolist())
 
 
-def steps_of(part, pooled, name):
+def levels_of(found, name):
+    """Return the level of buyers by days since their first purchase."""
+    ahead = found.outlook.projection
+    rows = ahead.cohorts
+    end = pd.Timestamp(ahead.end)
+    level = {}
+    for first, last, value in zip(
+        rows["first_day"], rows["last_day"], rows[f"{name}_level"], strict=True
+    ):
+        level |= dict.fromkeys(range((end - last).days, (end - first).days + 1), value)
+    return np.array([level[age] for age in range(len(level))])
+
+
+def weighted(counts, level):
+    """Count people at risk by their levels; the first day is no part of them."""
+    people = at_risk(counts * level)
+    people[0] = counts.sum()
+    return people
+
+
+def steps_of(part, pooled, name, level):
     """Return a daily rate of one source to its oldest age, then that of all, scaled."""
     people, everybody = at_risk(part["n_buyers"]), at_risk(pooled["n_buyers"])
     oldest = int(np.flatnonzero(people >= 30)[-1])
     longest = int(np.flatnonzero(everybody >= 30)[-1])
-    mine = part[name][: oldest + 1] / people[: oldest + 1]
-    whole = pooled[name][: longest + 1] / everybody[: longest + 1]
+    counted = weighted(part["n_buyers"], level)
+    mine = part[name][: oldest + 1] / counted[: oldest + 1]
+    counted = weighted(pooled["n_buyers"], level)
+    whole = pooled[name][: longest + 1] / counted[: longest + 1]
     last = slice(max(1, oldest // 4), oldest + 1)
     n_expected = (whole[last] * people[last]).sum()
     if name == "revenue":
@@ -159,8 +181,9 @@ def test_the_first_month_ahead_follows_from_counts_by_day(found, ages):
     pooled = of_source(ages, *OUTSIDE, "referral")
     sources = [s for s in ("referral", "paid", "organic") if s in set(ages["source"])]
     parts = {source: of_source(ages, source) for source in sources}
-    m = {s: steps_of(parts[s], pooled, "n_brought") for s in sources}
-    v = {s: steps_of(parts[s], pooled, "revenue") for s in sources}
+    brings, spends = (levels_of(found, name) for name in ("brought", "revenue"))
+    m = {s: steps_of(parts[s], pooled, "n_brought", brings) for s in sources}
+    v = {s: steps_of(parts[s], pooled, "revenue", spends) for s in sources}
     new = {s: np.zeros(n_days + 1) for s in sources}
     for source in ("paid", "organic"):
         part = parts[source]
@@ -185,14 +208,14 @@ def test_the_first_month_ahead_follows_from_counts_by_day(found, ages):
         for s in sources:
             old = parts[s]["n_buyers"]
             reach = [a for a in range(old.size) if a + day < m[s].size]
-            come += sum(old[a] * m[s][a + day] for a in reach)
+            come += sum(old[a] * brings[a] * m[s][a + day] for a in reach)
             come += sum(new[s][t] * m[s][day - t] for t in range(1, day + 1))
         # Who comes today may bring somebody today.
         new["referral"][day] += come / (1 - m["referral"][0])
         for s in sources:
             old = parts[s]["n_buyers"]
             reach = [a for a in range(old.size) if a + day < v[s].size]
-            revenue += sum(old[a] * v[s][a + day] for a in reach)
+            revenue += sum(old[a] * spends[a] * v[s][a + day] for a in reach)
             revenue += sum(new[s][t] * v[s][day - t] for t in range(1, day + 1))
         buyers += sum(new[s][day] for s in sources)
     assert row["buyers"].item() == pytest.approx(buyers, rel=1e-6)
@@ -304,6 +327,22 @@ def test_a_jump_from_the_last_month_is_warned_of(numbers):
     assert f"{first['month']} is expected to bring" in shown
     assert MONEY.short(first["revenue"]) in shown
     assert "注意跳升" in said(words.ahead(jumps, MONEY), "zh")
+
+
+def test_first_buyers_who_are_old_customers_are_said_so(numbers):
+    outlook = numbers["outlook"]
+    key = "outlook.old_customers"
+    assert key not in [s.key for s in words.ahead(outlook, MONEY)]
+    rows = outlook["ahead"]["cohorts"]
+    for level, low, shown in ((1.58, 1.4, True), (1.58, 0.9, False), (1.1, 1.05, 0)):
+        first = rows[0] | {"orders_level": level, "orders_level_low": low}
+        ahead = outlook["ahead"] | {"cohorts": [first, *rows[1:]]}
+        said_now = words.ahead(outlook | {"ahead": ahead}, MONEY)
+        assert (key in [s.key for s in said_now]) == bool(shown)
+        if shown:
+            assert "**1.58** times" in said(said_now)
+            assert "**1.58** 倍" in said(said_now, "zh")
+            assert rows[0]["last_day"] in said(said_now)
 
 
 def test_every_sentence_is_there_in_both_languages(numbers):

@@ -182,7 +182,6 @@ def _drawn(levels: FloatArray, expected: FloatArray, known: np.ndarray) -> Level
     logs = np.log(levels[:, known])
     # Groups that are copies of each other must not make a level certain.
     variance = np.maximum(jackknife_variance(logs[:-1]), _CERTAIN)
-    errors[known] = np.sqrt(variance)
     is_first = np.flatnonzero(known) == 0
     between = _between(logs[-1, ~is_first], variance[~is_first])
     weight = ~is_first / (between + variance)
@@ -193,13 +192,14 @@ def _drawn(levels: FloatArray, expected: FloatArray, known: np.ndarray) -> Level
     level[:, known] = np.exp(apart / (apart + variance) * (logs - mean))
     average = level[:, known] @ weight / weight.sum()
     level[:, known] /= average[:, None]
-    scale = np.exp(mean[-1, 0]) * average[-1]
+    scale = np.exp(mean[:, 0]) * average
+    errors[known] = np.sqrt(jackknife_variance((logs - np.log(scale)[:, None])[:-1]))
     return Levels(
         level=level,
-        raw=raw / scale,
+        raw=raw / scale[-1],
         std_error=errors,
         spread=float(np.sqrt(between)),
-        n_expected=expected * scale,
+        n_expected=expected * scale[-1],
     )
 
 

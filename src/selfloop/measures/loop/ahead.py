@@ -16,6 +16,7 @@ from selfloop.kernels.intervals import log_interval
 from selfloop.kernels.projecting import Ahead
 from selfloop.kernels.rows import FloatArray
 from selfloop.measures.loop.cells import LoopCells, loop_cells
+from selfloop.measures.loop.doing import DOINGS
 from selfloop.measures.loop.running import Change, Running, no_change, running
 from selfloop.measures.loop.stages import changed, check_targets
 from selfloop.measures.loop.swings import Swings, swings
@@ -44,6 +45,9 @@ class Projection:
         Columns of `schema.PROJECTION_MONTHS`, by scenario.
     totals : DataFrame
         Columns of `schema.PROJECTION_TOTALS`: the same of all months together.
+    cohorts : DataFrame
+        Columns of `schema.LOOP_COHORTS`: how much more or less those do who first
+        bought within the same 30 days. Buyers to come are an average cohort.
     targets : dict of str to float
         What the scenario ``what_if`` changes.
     recent_days : int
@@ -58,6 +62,7 @@ class Projection:
 
     months: pd.DataFrame = field(repr=False)
     totals: pd.DataFrame = field(repr=False)
+    cohorts: pd.DataFrame = field(repr=False)
     targets: dict[str, float]
     recent_days: int
     longest_days: int
@@ -96,9 +101,11 @@ class Projection:
             *ranges,
         ]
         month = ["month", "scenario", *ranges, "status"]
+        levels = ["first_day", "n_buyers", *(f"{name}_level" for name in DOINGS)]
         return [
             ("all months", self.totals[total], "projection_totals"),
             ("by month", self.months[month], "projection_months"),
+            ("levels of cohorts", self.cohorts[levels], "loop_cohorts"),
         ]
 
 
@@ -142,9 +149,11 @@ def project_loop(
     The loop is run on by the renewal equation: buyers there are, by age and source;
     visitors who have not decided yet, by days since arrival; and visitors who arrive
     as of late. Each buyer orders, spends and brings others by age as buyers of the
-    same source have done so far. Beyond the oldest observed age the daily rates of all
-    buyers follow exp(c + b log(a) + d a), fitted to the last three quarters of the
-    ages. There are no seasons in it, and no trend in arrivals: see how it has done
+    same source have done so far, times the level of the cohort (`cohorts`): those who
+    first bought in the first 30 days of the data are often old customers, and those to
+    come are not taken to be like them. Beyond the oldest observed age the daily rates
+    of all buyers follow exp(c + b log(a) + d a), fitted to the last three quarters of
+    the ages. There are no seasons in it, and no trend in arrivals: see how it has done
     with `backtest_loop`.
 
     Two ranges: ``mean_low`` to ``mean_high`` says how well the expectation is known
@@ -271,6 +280,7 @@ def projection_of(
     return Projection(
         months=pd.concat([m for m, _ in tables], ignore_index=True),
         totals=pd.concat([t for _, t in tables], ignore_index=True),
+        cohorts=loop.cohorts,
         targets=targets,
         recent_days=loop.recent_days,
         longest_days=loop.longest_days,

@@ -58,6 +58,7 @@ def outlook_numbers(found: "LoopOutlook") -> dict[str, Any]:
         "ahead": None if ahead is None else {
             "months": records(ahead.months, "projection_months"),
             "totals": records(ahead.totals, "projection_totals"),
+            "cohorts": records(ahead.cohorts, "loop_cohorts"),
             "recent_days": plain(ahead.recent_days),
             "longest_days": plain(ahead.longest_days),
             "notes": list(ahead.notes),

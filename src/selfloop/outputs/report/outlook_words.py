@@ -12,6 +12,8 @@ Numbers = Mapping[str, Any]
 OUTSIDE = "(outside)"
 """Name of the line of everybody whom nobody brought."""
 
+_MUCH_MORE = 1.2  # times as many orders as later buyers is worth a sentence
+
 
 def without_ads(outlook: Numbers) -> list[Sentence]:
     """Say how new buyers would grow or fade if nobody came from outside.
@@ -173,7 +175,20 @@ def ahead(outlook: Numbers, money: Money) -> list[Sentence]:
             "high": money.short(row["revenue_high"]),
             "buyers": fmt.count(row["buyers"]),
         }))  # fmt: skip
-    return said + _jump(outlook, money)
+    return said + _old_customers(found) + _jump(outlook, money)
+
+
+def _old_customers(found: Numbers) -> list[Sentence]:
+    """Say that the first buyers are unlike those who came later, where they are."""
+    rows = found["cohorts"]
+    if not rows or rows[0]["orders_level_low"] is None:
+        return []
+    level, low = rows[0]["orders_level"], rows[0]["orders_level_low"]
+    if level < _MUCH_MORE or low <= 1:
+        return []
+    return [Sentence("outlook.old_customers", {
+        "factor": fmt.number(level), "until": rows[0]["last_day"],
+    })]  # fmt: skip
 
 
 def _jump(outlook: Numbers, money: Money) -> list[Sentence]:
