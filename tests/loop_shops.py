@@ -88,6 +88,12 @@ class DrawnShop:
             segment=tuple(sources),
             has_visits=True,
             has_referrals=True,
+            daily=np.stack(
+                [
+                    np.bincount(end - self.day[seen], amount, end + 1)
+                    for amount in (None, self.value[seen])
+                ]
+            ),
             end=START + timedelta(days=end),
             **arrays,
         )

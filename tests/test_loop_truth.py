@@ -39,6 +39,7 @@ def test_drawn_cells_are_those_of_the_engine():
         # Groups are by the hash of ids there and drawn here.
         sums = [getattr(cells, name).sum(axis=1) for cells in (found, other)]
         np.testing.assert_allclose(*sums, rtol=1e-12, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(found.daily, other.daily, atol=1e-9)
     one, two = swings(events, n_days=100), drawn.swings(100, 399)
     assert one.window_days == two.window_days
     assert one.window == pytest.approx(two.window)

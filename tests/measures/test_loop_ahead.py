@@ -178,6 +178,25 @@ def test_months_add_up(projection):
         assert both.tolist() == pytest.approx(table["orders"].tolist())
 
 
+def test_what_was_before_is_the_last_days_in_plain_pandas(projection, simulated):
+    end = pd.Timestamp(projection.end)
+    rows = simulated.orders.assign(day=simulated.orders["ordered_at"].dt.normalize())
+    for row in projection.totals.to_dict("records"):
+        since = end - pd.Timedelta(days=row["horizon_days"] - 1)
+        assert row["before_days"] == row["horizon_days"]
+        late = rows[rows["day"].between(since, end)]
+        assert row["orders_before"] == len(late.drop_duplicates(["customer_id", "day"]))
+        assert row["revenue_before"] == pytest.approx(late["amount"].sum())
+        first = rows.groupby("customer_id")["day"].min()
+        assert row["buyers_before"] == first.between(since, end).sum()
+
+
+def test_of_what_was_before_no_more_is_taken_than_was_observed(simulated_events):
+    found = sl.project_loop(simulated_events, months=48).totals.iloc[0]
+    n_days = (simulated_events.end - simulated_events.start).days + 1
+    assert found["before_days"] == n_days < found["horizon_days"]
+
+
 def test_ranges_are_nested(projection):
     for name in EXPECTED:
         ends = [f"{name}_low", f"{name}_mean_low", name, f"{name}_mean_high",

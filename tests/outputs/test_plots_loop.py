@@ -212,6 +212,7 @@ def make_projection(scenarios=("as_is", "no_ads"), *, wide=1.0, **changes):
     parts = {
         "months": frame("projection_months", months),
         "totals": frame("projection_totals", totals), "targets": {},
+        "cohorts": frame("loop_cohorts", []),
         "recent_days": 90, "longest_days": 300, "notes": (), "end": END,
     }  # fmt: skip
     return Projection(**parts | changes)

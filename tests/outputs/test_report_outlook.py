@@ -329,6 +329,24 @@ def test_a_jump_from_the_last_month_is_warned_of(numbers):
     assert "注意跳升" in said(words.ahead(jumps, MONEY), "zh")
 
 
+@pytest.mark.parametrize(("times", "key"), [(2.0, "rise"), (1.05, None), (0.3, "fall")])
+def test_a_sum_far_from_the_last_days_is_warned_of(numbers, times, key):
+    outlook = numbers["outlook"]
+    (row,) = [r for r in outlook["ahead"]["totals"] if r["scenario"] == "as_is"]
+    per_day = row["revenue"] / row["horizon_days"] / times
+    before = row | {"revenue_before": per_day * 90, "before_days": 90}
+    ahead = outlook["ahead"] | {"totals": [before]}
+    sentences = words.ahead(outlook | {"ahead": ahead}, MONEY)
+    keys = [s.key for s in sentences]
+    warned = [k for k in keys if k in ("outlook.rise", "outlook.fall")]
+    assert warned == ([f"outlook.{key}"] if key else [])
+    if key:
+        shown = said(sentences)
+        assert f"the last 90 days brought {MONEY.short(per_day)} a day" in shown
+        assert f"Mind the {key}" in shown
+        assert MONEY.short(per_day) in said(sentences, "zh")
+
+
 def test_first_buyers_who_are_old_customers_are_said_so(numbers):
     outlook = numbers["outlook"]
     key = "outlook.old_customers"

@@ -123,6 +123,7 @@ def _tables(found: LoopOutlook, wished: WhatIf | None) -> dict[str, pd.DataFrame
         "stages": empty("stage_leverage") if lever is None else lever.table,
         "totals": empty("projection_totals") if ahead is None else ahead.totals,
         "months": empty("projection_months") if ahead is None else ahead.months,
+        "cohorts": empty("loop_cohorts") if ahead is None else ahead.cohorts,
         "what_if": empty("what_if") if wished is None else wished.table,
         "channels": empty("spend_channels") if cost is None else cost.channels,
         "spend_months": empty("spend_months") if cost is None else cost.months,

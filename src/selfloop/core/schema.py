@@ -763,6 +763,10 @@ PROJECTION_TOTALS = (
     Column("scenario", "text", "as_is, no_ads (no ads from now on) or what_if"),
     Column("horizon_days", "days", "days ahead"),
     *_AHEAD,
+    Column("before_days", "days", "as many days to the end, or all that were observed"),
+    Column("buyers_before", "int", "first purchases on these days"),
+    Column("orders_before", "int", "purchases of known customers on these days"),
+    Column("revenue_before", "money", "their net revenue on these days"),
 )
 
 STAGE_LEVERAGE = (

@@ -272,9 +272,7 @@ def projection_of(
     Projection
     """
     tables = [
-        scenario_tables(
-            name, loop.run(change), swing, end=end, has_referrals=loop.has_referrals
-        )
+        scenario_tables(name, loop.run(change), swing, end=end, loop=loop)
         for name, change in scenarios.items()
     ]
     return Projection(
@@ -290,7 +288,7 @@ def projection_of(
 
 
 def scenario_tables(
-    name: str, ahead: Ahead, swing: Swings, *, end: date, has_referrals: bool
+    name: str, ahead: Ahead, swing: Swings, *, end: date, loop: Running
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write one scenario by month, and in all.
 
@@ -304,8 +302,8 @@ def scenario_tables(
         How far sums swing.
     end : date
         Last observed day.
-    has_referrals : bool
-        Whether it is known who brought whom.
+    loop : Running
+        What was run on.
 
     Returns
     -------
@@ -326,7 +324,13 @@ def scenario_tables(
     whole = {"scenario": name, "horizon_days": n_days} | _sums(
         ahead, np.ones(n_days, dtype=bool), swing
     )
-    unknown = {} if has_referrals else {"buyers_outside": nan, "buyers_brought": nan}
+    whole["before_days"] = loop.before.shape[1]
+    for measure, total in zip(EXPECTED, loop.before.sum(axis=1), strict=True):
+        is_money = measure == "revenue"
+        whole[f"{measure}_before"] = float(total) if is_money else int(total)
+    unknown = (
+        {} if loop.has_referrals else {"buyers_outside": nan, "buyers_brought": nan}
+    )
     return (
         pd.DataFrame(lines, columns=schema.names("projection_months")).assign(
             **unknown

@@ -129,9 +129,7 @@ def backtest_loop(
     loop = running(cells, n_days=n_days, recent_days=int(recent_days))
     swing = swings(events, n_days=n_days, end=cut)
     ahead = loop.run(no_change(cells.followup.shape[1]))
-    months, total = scenario_tables(
-        "as_is", ahead, swing, end=cut, has_referrals=cells.has_referrals
-    )
+    months, total = scenario_tables("as_is", ahead, swing, end=cut, loop=loop)
     actual = _actual(events, cut)
     by_month = actual.groupby("month")[list(EXPECTED)].sum()
     status = _status(months, events.end)

@@ -48,6 +48,8 @@ class LoopCells(NamedTuple):
     orders_after, revenue_after, brought_after : ndarray
         Purchases, net revenue and buyers brought after the day of the first purchase,
         by days from the buyer's first purchase to the end.
+    daily : ndarray of float64, shape (2, n_days)
+        Purchases and net revenue of all known customers, by days before the end.
     has_visits, has_referrals : bool
         Whether it is known who came without buying, and who brought whom.
     end : date
@@ -71,6 +73,7 @@ class LoopCells(NamedTuple):
     orders_after: FloatArray
     revenue_after: FloatArray
     brought_after: FloatArray
+    daily: FloatArray
     has_visits: bool
     has_referrals: bool
     end: date
@@ -206,6 +209,7 @@ def loop_cells(
         _fill(arrays[name], table)
     events.engine.drop(people)
     return LoopCells(
+        daily=_daily(events, end_day, shape[-1]),
         source=tuple(source for source, _ in keys),
         segment=tuple(segment for _, segment in keys),
         has_visits="visits" in events.has,
@@ -270,6 +274,20 @@ def _of_purchases(
         for name in ("orders", "revenue"):
             parts[name + suffix] = sums.select("kind", "group_no", "age", name)
     return parts
+
+
+def _daily(events: Events, end_day: int, n_days: int) -> FloatArray:
+    """Sum purchases and net revenue by days before the end."""
+    rows = events.baskets
+    rows = rows.filter(rows.day <= end_day)
+    sums = rows.group_by(before=end_day - rows.day).aggregate(
+        orders=rows.is_purchase.sum().cast("float64"),
+        revenue=rows.net.sum().cast("float64"),
+    )
+    before, *parts = (c.to_numpy() for c in sums.to_pyarrow().columns)
+    daily = np.zeros((2, n_days))
+    daily[:, before.astype(np.int64)] = parts
+    return daily
 
 
 def _of_referrals(people: ir.Table, events: Events, end: date) -> dict[str, ir.Table]:

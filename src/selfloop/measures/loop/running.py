@@ -75,6 +75,8 @@ class Running(NamedTuple):
         The same who have arrived and not bought yet.
     brings, orders, revenue : Doing
         What a buyer does at each age, and how cohorts differ.
+    before : ndarray of float64, shape (3, n_days or all observed)
+        New buyers, purchases and net revenue on the last days there were.
     cohorts : DataFrame
         Columns of `schema.LOOP_COHORTS`.
     n_days : int
@@ -94,6 +96,7 @@ class Running(NamedTuple):
     brings: Doing
     orders: Doing
     revenue: Doing
+    before: FloatArray
     cohorts: pd.DataFrame
     n_days: int
     longest_days: int
@@ -194,6 +197,7 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
         brings=does.brought,
         orders=does.orders,
         revenue=does.revenue,
+        before=np.vstack([pooled.followup[0].sum(axis=0), cells.daily])[:, :n_days],
         cohorts=does.cohorts,
         n_days=n_days,
         longest_days=does.longest,

@@ -23,6 +23,7 @@ TABLES = (
     ("outlook", "leverage", "rows"),
     ("outlook", "ahead", "months"),
     ("outlook", "ahead", "totals"),
+    ("outlook", "ahead", "cohorts"),
     ("outlook", "test", "rows"),
     ("lifetime", "parameters"),
     ("lifetime", "by_source"),

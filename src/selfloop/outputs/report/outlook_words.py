@@ -12,6 +12,7 @@ Numbers = Mapping[str, Any]
 OUTSIDE = "(outside)"
 """Name of the line of everybody whom nobody brought."""
 
+_FAR = 1.25  # times as much a day, or less, than before is worth a warning
 _MUCH_MORE = 1.2  # times as many orders as later buyers is worth a sentence
 
 
@@ -175,7 +176,23 @@ def ahead(outlook: Numbers, money: Money) -> list[Sentence]:
             "high": money.short(row["revenue_high"]),
             "buyers": fmt.count(row["buyers"]),
         }))  # fmt: skip
-    return said + _old_customers(found) + _jump(outlook, money)
+    jump = _jump(outlook, money) or _rise(totals["as_is"], money)
+    return said + _old_customers(found) + jump
+
+
+def _rise(row: Numbers, money: Money) -> list[Sentence]:
+    """Warn of a sum that is far from what as many days brought before."""
+    if row["revenue_low"] is None or not row["revenue_before"] > 0:
+        return []
+    daily = row["revenue_before"] / row["before_days"]
+    low, high = (row[f"revenue_{end}"] / row["horizon_days"] for end in ("low", "high"))
+    if low < _FAR * daily and high > daily / _FAR:
+        return []
+    return [Sentence("outlook.rise" if low > daily else "outlook.fall", {
+        "before": money.short(daily),
+        "days": fmt.count(row["before_days"]),
+        "ahead": money.short(row["revenue"] / row["horizon_days"]),
+    })]  # fmt: skip
 
 
 def _old_customers(found: Numbers) -> list[Sentence]:
