@@ -20,10 +20,10 @@ from selfloop.inputs.events import Events
 from selfloop.measures.referral.overview import ReferralOverview, referral_overview
 from selfloop.measures.social import value_table
 from selfloop.outputs.report import referral_words as words
-from selfloop.outputs.report.finding import Sentence
 from selfloop.outputs.report.formats import Money, count
 from selfloop.outputs.report.reasons import said_in
 from selfloop.outputs.report.referral import referral_numbers
+from selfloop.outputs.report.sentence import Sentence
 from selfloop.outputs.text import Lang, text
 
 _DIFFERENCES = [

@@ -18,7 +18,7 @@ from selfloop.outputs.tables import FORMATS, format_table, write_table
 from selfloop.outputs.text import Lang, text
 
 if TYPE_CHECKING:
-    from selfloop.outputs.report.finding import Sentence
+    from selfloop.outputs.report.sentence import Sentence
 
 TEXT_SUFFIXES = {".json": "json", ".md": "md"}
 """Files that hold all tables of a result; the others hold one."""

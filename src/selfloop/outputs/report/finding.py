@@ -1,26 +1,13 @@
-"""The finding: two to four sentences that are true of whatever the numbers are."""
+"""The finding: one to five sentences that are true of whatever the numbers are."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from selfloop.outputs.report.formats import count, number, per_hundred, share
+from selfloop.outputs.report.formats import Money, count, number, per_hundred, share
+from selfloop.outputs.report.outlook_words import stage
+from selfloop.outputs.report.sentence import Sentence
 
 Numbers = Mapping[str, Any]
-
-
-class Sentence(NamedTuple):
-    """One sentence of the catalogue and what goes into its places.
-
-    Parameters
-    ----------
-    key : str
-        Key of `selfloop.outputs.text.TEXTS`.
-    values : dict of str to str
-        Formatted numbers, the same in every language.
-    """
-
-    key: str
-    values: dict[str, str]
 
 
 def finding(numbers: Numbers) -> list[Sentence]:
@@ -29,14 +16,15 @@ def finding(numbers: Numbers) -> list[Sentence]:
     Parameters
     ----------
     numbers : mapping
-        From `selfloop.outputs.report.numbers.report_numbers`; only its ``kpis`` and
-        ``meta`` are read.
+        From `selfloop.outputs.report.numbers.report_numbers`; its ``kpis``, ``meta``
+        and ``outlook`` are read.
 
     Returns
     -------
     list of Sentence
         Conversion; repurchase; what a buyer brings, with what it means for the
-        loop; self-circulation, only beside R. One sentence when nobody bought.
+        loop; self-circulation, only beside R; the stage with most leverage, where it
+        is known. One sentence when nobody bought.
 
     Notes
     -----
@@ -55,6 +43,11 @@ def finding(numbers: Numbers) -> list[Sentence]:
     circulation = cards["circulation"]["value"]
     if circulation is not None and cards["r"]["value"] is not None:
         said.append(Sentence("finding.circulation", {"share": share(circulation)}))
+    money = Money(numbers["meta"]["currency"])
+    for sentence in stage(numbers["outlook"], money):
+        # Shares are said above in another form; here the money is enough.
+        key = sentence.key.replace("outlook.", "finding.", 1)
+        said.append(Sentence(key, sentence.values))
     return said
 
 

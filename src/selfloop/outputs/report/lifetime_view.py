@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from selfloop.outputs.report import charts, lifetime_words, tracking
 from selfloop.outputs.report import formats as fmt
-from selfloop.outputs.report.finding import Sentence
 from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.sentence import Sentence
 from selfloop.outputs.report.summary import Card, missing_tile, tile
 from selfloop.outputs.report.voice import Voice
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfloop.outputs.report import formats as fmt
-from selfloop.outputs.report.finding import Sentence
 from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.sentence import Sentence
 
 Numbers = Mapping[str, Any]
 

@@ -17,12 +17,13 @@ from selfloop.outputs.report import charts, summary, views
 from selfloop.outputs.report import formats as fmt
 from selfloop.outputs.report.cards import HEADLINE_DAYS
 from selfloop.outputs.report.diagram import loop_diagram
-from selfloop.outputs.report.finding import Sentence, finding
+from selfloop.outputs.report.finding import finding
 from selfloop.outputs.report.folding import unfold
 from selfloop.outputs.report.formats import Money
 from selfloop.outputs.report.lifetime_view import lifetime_view
 from selfloop.outputs.report.outlook_view import outlook_view
 from selfloop.outputs.report.referral_view import referral_view
+from selfloop.outputs.report.sentence import Sentence
 from selfloop.outputs.report.voice import PageLang, Voice
 from selfloop.outputs.tables import format_table
 from selfloop.outputs.text import Lang

@@ -7,8 +7,8 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from selfloop.outputs.report.finding import Sentence
 from selfloop.outputs.report.reasons import said_in
+from selfloop.outputs.report.sentence import Sentence
 from selfloop.outputs.text import TEXTS, Lang, text
 
 PageLang = Literal["both", "en", "zh"]

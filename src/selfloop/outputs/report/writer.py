@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfloop.outputs.report.finding import Sentence
 from selfloop.outputs.report.formats import Money
+from selfloop.outputs.report.sentence import Sentence
 from selfloop.outputs.report.voice import Voice
 from selfloop.outputs.tables import markdown_cell
 from selfloop.outputs.text import TEXTS, text
