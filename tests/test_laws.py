@@ -390,6 +390,21 @@ def test_counts_of_the_funnel_never_rise(seed):
 
 @few
 @given(seeds)
+def test_a_strict_funnel_never_rises(seed):
+    found = sl.funnel(draw_shop(seed).read(), "source", order="strict", min_at_risk=1)
+    reached = found.stages.pivot(index="segment", columns="stage", values="n_reached")
+    hits = found.windows.pivot(
+        index=["segment", "window_days"], columns="stage", values="n_overall_reached"
+    )
+    assert (reached["traffic"] >= reached["conversion"]).all()
+    for table in (reached, hits):
+        assert (table["conversion"] >= table["repurchase"]).all()
+        assert (table["repurchase"] >= table["referral"]).all()
+    assert hits["referral"].sum() <= reached["referral"].sum() * 8
+
+
+@few
+@given(seeds)
 def test_segments_add_up_to_the_whole(seed):
     events = draw_shop(seed).read()
     whole = sl.funnel(events, min_at_risk=1).stages.set_index("stage").sort_index()

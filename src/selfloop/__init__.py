@@ -25,7 +25,7 @@ _HOME = {
     "Simulation": "selfloop.inputs.simulate",
     "Shop": "selfloop.inputs.shop",
     "Source": "selfloop.inputs.shop",
-    "funnel": "selfloop.measures.funnel",
+    "funnel": "selfloop.measures.funnel.rates",
     "cohorts": "selfloop.measures.cohorts",
     "fit_lifetime": "selfloop.measures.lifetime.fit",
     "compare_models": "selfloop.measures.lifetime.compare",
@@ -165,7 +165,7 @@ if TYPE_CHECKING:
     from selfloop.measures.analyze import analyze
     from selfloop.measures.cohorts import cohorts
     from selfloop.measures.credit import order_credits
-    from selfloop.measures.funnel import funnel
+    from selfloop.measures.funnel.rates import funnel
     from selfloop.measures.grid import value_grid
     from selfloop.measures.lifetime.backtest import backtest_lifetime
     from selfloop.measures.lifetime.compare import compare_models

@@ -209,7 +209,7 @@ def test_twenty_nine_are_not(thirty):
     row = cell(sl.funnel(events, windows_days=(10,)), "repurchase", 10)
     assert (row["n_entered"], row["n_matured"], row["n_open"]) == (30, 29, 1)
     shares = [row[c] for c in row if c.startswith("share_")]
-    assert len(shares) == 6
+    assert len(shares) == 9
     assert np.isnan(shares).all()
     assert row["reason"] == (
         "29 observed for 10 days, need 30; 29 at risk at day 10, need 30"
@@ -484,7 +484,7 @@ def test_without_a_table_its_stage_is_missing_not_zero():
     assert set(cell(funnel, "conversion", 30)) == set(cell(funnel, "repurchase", 30))
     missing = funnel.windows[funnel.windows["stage"] != "repurchase"]
     assert (
-        missing.drop(columns=["segment", "stage", "window_days", "reason"])
+        missing.drop(columns=["segment", "segment_2", "stage", "window_days", "reason"])
         .isna()
         .all(axis=None)
     )
@@ -547,3 +547,115 @@ def test_settings_are_checked(by_hand):
         sl.funnel(by_hand, "sauce")
     with pytest.raises(SettingError, match="min_at_risk must be at least 1"):
         sl.funnel(by_hand, min_at_risk=0)
+
+
+# Two breakdowns, totals, the chain
+
+
+@pytest.mark.parametrize("order", ["loop", "strict"])
+def test_totals_are_the_funnel_without_a_breakdown(untidy_events, order):
+    whole = sl.funnel(untidy_events, order=order)
+    assert whole.stage_totals.empty
+    assert whole.window_totals.empty
+    one = sl.funnel(untidy_events, "channel", order=order)
+    two = sl.funnel(untidy_events, ("source", "channel"), order=order)
+    by_source = sl.funnel(untidy_events, "source", order=order)
+    segments = ["segment", "segment_2"]
+    for name in ("stage", "window"):
+        expected = getattr(whole, f"{name}s").drop(columns=segments)
+        rows = getattr(one, f"{name}_totals")
+        assert (rows["segment"] == "(all)").all()
+        pd.testing.assert_frame_equal(rows.drop(columns=segments), expected)
+        rows = getattr(two, f"{name}_totals")
+        assert (rows["segment_2"] == "(all)").all()
+        all_of_them = rows["segment"] == "(all)"
+        pd.testing.assert_frame_equal(
+            rows[all_of_them].drop(columns=segments).reset_index(drop=True), expected
+        )
+        pd.testing.assert_frame_equal(
+            rows[~all_of_them].drop(columns="segment_2").reset_index(drop=True),
+            getattr(by_source, f"{name}s").drop(columns="segment_2"),
+        )
+
+
+def test_a_channel_may_be_called_like_the_total():
+    events = sl.read_events(
+        orders(("a", 0, 1), ("b", 0, 1)),
+        visits=visits(("a", 0, "(all)"), ("b", 0, "x"), ("c", 0, "(all)")),
+    )
+    found = sl.funnel(events, "channel", min_at_risk=1)
+    assert line(found, "conversion", "(all)")["n_entered"] == 2
+    total = found.stage_totals.set_index("stage").loc["conversion"]
+    assert (total["n_entered"], total["n_reached"]) == (3, 2)
+
+
+def test_pairs_of_segments_are_segments_of_segments(untidy_events):
+    two = sl.funnel(untidy_events, ["source", "channel"]).stages
+    people = sl.people(untidy_events).to_pandas()
+    channel = people["channel"].fillna("(missing)")
+    expected = people.groupby(["source", channel]).size()
+    rows = two[two["stage"] == "traffic"].set_index(["segment", "segment_2"])
+    assert rows["n_entered"].astype(int).to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize(
+    "by", [("source", "source"), ("source", "channel", "generation"), ("source", "x")]
+)
+def test_breakdowns_that_cannot_be(by_hand, by):
+    with pytest.raises(SettingError, match="by must be one"):
+        sl.funnel(by_hand, by)
+    with pytest.raises(SettingError, match="order must be one of loop, strict"):
+        sl.funnel(by_hand, order="any")
+
+
+def chain():
+    """a buys on days 0 and 10 and brings b on day 5 and c on day 30.
+
+    b buys on day 5 and 20, c on day 30; d comes on day 0 and does nothing; e on day 38.
+    """
+    return sl.read_events(
+        orders(("a", 0, 1), ("a", 10, 1), ("b", 5, 1), ("b", 20, 1), ("c", 30, 1)),
+        referrals(("a", "b", 4), ("a", "c", 29)),
+        visits=visits(("a", 0, "ads"), ("d", 0, "ads"), ("e", 38, "mail")),
+        end=shops.date_of(40),
+    )
+
+
+def test_strictly_who_brings_must_have_bought_twice():
+    events = chain()
+    loop = sl.funnel(events, windows_days=(20,), min_at_risk=1)
+    strict = sl.funnel(events, windows_days=(20,), min_at_risk=1, order="strict")
+    # In the loop a brought b, 5 days after the first purchase.
+    assert counts(cell(loop, "referral", 20)) == (3, 2, 1, 1, 1)
+    # Strictly a and b have bought twice (days 10 and 20); a then brought c, 20 days
+    # after; b was watched for 20 days and brought nobody.
+    assert counts(cell(strict, "referral", 20)) == (2, 2, 1, 1, 0)
+    assert strict.order == "strict"
+    for stage in ("conversion", "repurchase"):
+        one, other = cell(strict, stage, 20), cell(loop, stage, 20)
+        pd.testing.assert_series_equal(pd.Series(one), pd.Series(other))
+
+
+def test_overall_shares_by_hand():
+    # Arrived: a, d on day 0; b on day 4 and c on day 29, when they were referred; e on
+    # day 38. Within 20 days of each step:
+    events = chain()
+    found = sl.funnel(events, windows_days=(20, 10), min_at_risk=1)
+    strict = sl.funnel(events, windows_days=(20, 10), min_at_risk=1, order="strict")
+
+    def overall(funnel, stage, window):
+        row = cell(funnel, stage, window)
+        return row["n_overall"], row["n_overall_reached"]
+
+    # One step: a, b and d were watched for 20 days; a and b bought.
+    assert overall(found, "conversion", 20) == (3, 2)
+    # Two steps take 40 days: a and d; a bought again, and brought b.
+    assert overall(found, "repurchase", 20) == (2, 1)
+    assert overall(found, "referral", 20) == (2, 1)
+    # Three steps take 60 days.
+    assert overall(strict, "referral", 20) == (0, 0)
+    assert np.isnan(cell(strict, "referral", 20)["share_overall"])
+    # Of those watched for 30 days, a, b and d, nobody took 10 days or less thrice.
+    assert overall(strict, "referral", 10) == (3, 0)
+    assert overall(found, "referral", 10) == (3, 1)
+    assert cell(found, "referral", 10)["share_overall"] == 1 / 3

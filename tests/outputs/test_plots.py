@@ -20,7 +20,7 @@ import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.errors import DataWarning, SettingError
 from selfloop.measures.cohorts import Cohorts
-from selfloop.measures.funnel import Funnel
+from selfloop.measures.funnel.rates import Funnel
 from selfloop.measures.loop.overall import SelfLoop
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.measures.summary import ValueSummary
@@ -60,24 +60,45 @@ def make_funnel(segments=("all",), *, visits: bool = True) -> Funnel:
     stages, windows = [], []
     for s in segments:
         stages += [
-            (s, "traffic", *((1000, 1000) if visits else (NA, NA)), NAN, NAN, NAN, NAN),
-            (s, "conversion", 1000 if visits else NA, 240, 0.24, 0.21, 0.27, NAN),
-            (s, "repurchase", 240, 90, 0.375, 0.32, 0.44, NAN),
-            (s, "referral", 240, 30, 0.125, 0.09, 0.17, NAN),
+            (
+                s,
+                "",
+                "traffic",
+                *((1000, 1000) if visits else (NA, NA)),
+                NAN,
+                NAN,
+                NAN,
+                NAN,
+            ),
+            (s, "", "conversion", 1000 if visits else NA, 240, 0.24, 0.21, 0.27, NAN),
+            (s, "", "repurchase", 240, 90, 0.375, 0.32, 0.44, NAN),
+            (s, "", "referral", 240, 30, 0.125, 0.09, 0.17, NAN),
         ]
-        came = (1000, 800, 200, 230, 150, 0.25, 0.22, 0.28, 700, 0.26, 0.24, 0.29, "")
-        nobody = (*[NA] * 5, *[NAN] * 3, NA, *[NAN] * 3, "no table of visits")
-        again = (240, 150, 60, 80, 50, 0.4, 0.32, 0.48, 90, 0.42, 0.36, 0.5, "")
-        few = (240, 20, 5, 30, 99, NAN, NAN, NAN, 20, NAN, NAN, NAN, "20 observed")
+        overall = NA, NA, NAN, NAN, NAN
+        came = (1000, 800, 200, 230, 150, 0.25, 0.22, 0.28, 700, 0.26, 0.24, 0.29)
+        nobody = (*[NA] * 5, *[NAN] * 3, NA, *[NAN] * 3)
+        again = (240, 150, 60, 80, 50, 0.4, 0.32, 0.48, 90, 0.42, 0.36, 0.5)
+        few = (240, 20, 5, 30, 99, NAN, NAN, NAN, 20, NAN, NAN, NAN)
         windows += [
-            (s, "conversion", 90, *(came if visits else nobody)),
-            (s, "repurchase", 90, *again),
-            (s, "referral", 90, *few),
+            (
+                s,
+                "",
+                "conversion",
+                90,
+                *(came if visits else nobody),
+                *overall,
+                "" if visits else "no table of visits",
+            ),
+            (s, "", "repurchase", 90, *again, *overall, ""),
+            (s, "", "referral", 90, *few, *overall, "20 observed"),
         ]
     return Funnel(
         stages=frame("funnel_stages", stages),
         windows=frame("funnel_windows", windows),
-        by=None if len(segments) == 1 else "channel",
+        stage_totals=frame("funnel_stages", []),
+        window_totals=frame("funnel_windows", []),
+        by=() if len(segments) == 1 else ("channel",),
+        order="loop",
         end=END,
     )
 

@@ -23,6 +23,9 @@ from selfloop.cli.options import (
 )
 from selfloop.core import schema
 
+ORDERS = "loop", "strict"
+"""Choices of ``--order``."""
+
 MODELS = (
     "auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "bg_cnbd_k", "mbg_cnbd_k", "bg_bb",
     "pdo", "nbd",
@@ -102,15 +105,19 @@ _FUNNEL = _command(
     "funnel", "tables:funnel",
     INPUTS, BAD_ROWS,
     click.option(
-        "--by", type=click.Choice(_PEOPLE), metavar="COLUMN",
+        "--by", type=click.Choice(_PEOPLE), metavar="COLUMN", multiple=True,
         help="Break down by a column of people, such as source, channel or "
-        "arrived_month.",
+        "arrived_month; once or twice.",
+    ),
+    click.option(
+        "--order", type=click.Choice(ORDERS), default="loop", show_default=True,
+        help="strict: each stage is a share of the one before.",
     ),
     shown("windows", "stages"),
     example="selfloop funnel orders.csv referrals.csv visits.csv --by source",
     answers="How many come, buy, buy again and bring others.",
     more="Table windows has the shares within 30, 90, 180 and 365 days; stages what "
-    "happened so far.",
+    "happened so far. With --by, lines (all) are of all together.",
 )  # fmt: skip
 
 _COHORTS = _command(
@@ -201,7 +208,7 @@ _OUTLOOK = _command(
     ),
     shown("value", "stages", "totals", "months", "what_if", "channels", "spend_months",
           "spend_trends", "r_by_source", "r_by_quarter", "trend", "cascades",
-          "backtest", "cells"),
+          "backtest", "cohorts", "cells"),
     example="selfloop outlook orders.csv referrals.csv visits.csv --spend spend.csv "
     "--target repurchase_90d=0.40",
     answers="What people are worth, which stage to mend, and what is to come.",

@@ -17,15 +17,15 @@ from selfloop.core.display import format_value
 from selfloop.core.settings import LedgerRule
 from selfloop.inputs.events import Events
 from selfloop.measures import cohorts as cohort_measure
-from selfloop.measures import funnel as funnel_measure
 from selfloop.measures import social as social_measure
+from selfloop.measures.funnel import rates as funnel_measure
 from selfloop.measures.loop import overall as loop_measure
 from selfloop.outputs.tables import FORMATS, format_table, write_table
 
 _WINDOW_COLUMNS = [
-    "segment", "stage", "window_days", "n_matured", "share_matured",
+    "segment", "segment_2", "stage", "window_days", "n_matured", "share_matured",
     "share_matured_low", "share_matured_high", "share_within", "share_within_low",
-    "share_within_high", "reason",
+    "share_within_high", "share_overall", "reason",
 ]  # fmt: skip
 _MONTH_COLUMNS = [
     "month", "n_orders", "n_repeat", "n_first_referral", "n_first_paid",
@@ -42,7 +42,8 @@ def funnel(
     inputs: Inputs,
     manner: Manner,
     *,
-    by: str | None,
+    by: Sequence[str],
+    order: str,
     out: str | None,
     format: str,  # noqa: A002 - the name of the option
     table: str | None,
@@ -55,8 +56,10 @@ def funnel(
         Files and settings.
     manner : Manner
         How the command speaks.
-    by : str or None
-        Breakdown.
+    by : sequence of str
+        Breakdowns, none to two.
+    order : str
+        ``loop`` or ``strict``.
     out, format, table
         See `selfloop.cli.results.Form`.
     """
@@ -65,20 +68,21 @@ def funnel(
     with working(manner) as say:
         events = read(inputs, say)
         say("funnel")
-        found = funnel_measure.funnel(events, by)
-    hidden = [] if by else ["segment"]
-    windows = found.windows[_WINDOW_COLUMNS]
-    if not windows["reason"].astype(bool).any():
-        hidden.append("reason")
+        found = funnel_measure.funnel(events, by, order=order)
+    hidden = ["segment", "segment_2"][len(by) :]
+    stages = pd.concat([found.stage_totals, found.stages], ignore_index=True)
+    every = pd.concat([found.window_totals, found.windows], ignore_index=True)
+    windows = every[_WINDOW_COLUMNS]
+    unused = [] if windows["reason"].astype(bool).any() else ["reason"]
     result = Result(
         "funnel",
-        {"windows": found.windows, "stages": found.stages},
-        {**_period(events), "by": by},
-        [*_period_label(events), *([("by", by)] if by else [])],
+        {"windows": every, "stages": stages},
+        {**_period(events), "by": list(by), "order": order},
+        [*_period_label(events), *([("by", ", ".join(by))] if by else [])],
         [
-            Section("stages", found.stages.drop(columns=hidden[: not by]),
-                    "funnel_stages"),
-            Section("windows", windows.drop(columns=hidden), "funnel_windows"),
+            Section("stages", stages.drop(columns=hidden), "funnel_stages"),
+            Section("windows", windows.drop(columns=[*hidden, *unused]),
+                    "funnel_windows"),
         ],
     )  # fmt: skip
     deliver(result, form, manner)

@@ -144,7 +144,9 @@ TITLES: dict[str, dict[Lang, str]] = {
 """Titles and labels."""
 
 COLUMNS_ZH: dict[str, str] = {
-    "segment": "分组", "stage": "阶段", "n_entered": "可到达人数",
+    "segment": "分组", "segment_2": "次级分组",
+    "n_overall": "到来且观察满期人数", "n_overall_reached": "其中逐环节按期到达",
+    "share_overall": "占到来者比例", "stage": "阶段", "n_entered": "可到达人数",
     "n_reached": "已到达人数", "share_so_far": "至今比例", "median_days": "中位天数",
     "window_days": "窗口 W", "n_matured": "观察满 W 天人数",
     "n_matured_reached": "其中 W 天内到达", "n_open": "尚未到期人数",

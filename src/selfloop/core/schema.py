@@ -106,6 +106,7 @@ PEOPLE = (
 
 FUNNEL_STAGES = (
     Column("segment", "text", "value of the breakdown; 'all' without one"),
+    Column("segment_2", "text", "value of the second breakdown; empty without one"),
     Column("stage", "text", "traffic, conversion, repurchase or referral"),
     Column("n_entered", "int", "people who could reach the stage (denominator)"),
     Column("n_reached", "int", "of these, reached it so far"),
@@ -117,6 +118,7 @@ FUNNEL_STAGES = (
 
 FUNNEL_WINDOWS = (
     Column("segment", "text", "value of the breakdown; 'all' without one"),
+    Column("segment_2", "text", "value of the second breakdown; empty without one"),
     Column("stage", "text", "conversion, repurchase or referral"),
     Column("window_days", "days", "W: reached within W days, inclusive"),
     Column("n_entered", "int", "people who could reach the stage"),
@@ -131,7 +133,12 @@ FUNNEL_WINDOWS = (
     Column("share_within", "share", "1 - Kaplan-Meier survival at W (uses everybody)"),
     Column("share_within_low", "share", "lower end, log-log interval"),
     Column("share_within_high", "share", "upper end, log-log interval"),
-    Column("reason", "text", "why a share is missing; empty when none is"),
+    Column("n_overall", "int", "arrived, observed for W for each stage on the way"),
+    Column("n_overall_reached", "int", "of these, took each within W of the last"),
+    Column("share_overall", "share", "n_overall_reached / n_overall; needs visits"),
+    Column("share_overall_low", "share", "lower end of its Wilson interval"),
+    Column("share_overall_high", "share", "upper end of its Wilson interval"),
+    Column("reason", "text", "why matured or within is missing; empty when neither"),
 )
 
 COHORTS = (

@@ -11,7 +11,7 @@ from selfloop.core.errors import FitError
 from selfloop.core.settings import LedgerRule, Progress, Sharing, check_choice
 from selfloop.inputs.events import Events
 from selfloop.measures.cohorts import Cohorts, cohorts
-from selfloop.measures.funnel import Funnel, funnel
+from selfloop.measures.funnel.rates import Funnel, funnel
 from selfloop.measures.lifetime.backtest import Backtest, backtest_of
 from selfloop.measures.lifetime.fit import Model, fit_lifetime, past_model
 from selfloop.measures.lifetime.holdout import default_cut

@@ -1,5 +1,7 @@
 """Breakdowns: which people belong together, and the rarest groups put into one."""
 
+from collections.abc import Sequence
+
 import ibis
 import ibis.expr.types as ir
 
@@ -49,33 +51,79 @@ def with_segment(events: Events, by: str | None) -> tuple[ir.Table, list[str]]:
     core = events.core
     if by is None:
         return core.mutate(segment=ibis.literal(ALL)), [ALL]
+    return _labelled(core, events, by, "segment")
+
+
+def with_segments(
+    events: Events, by: str | Sequence[str] | None
+) -> tuple[ir.Table, list[tuple[str, str]]]:
+    """Add one or two breakdowns to the people.
+
+    Parameters
+    ----------
+    events : Events
+        Result of `read_events`.
+    by : str, sequence of str or None
+        None, one or two columns, as in `with_segment`.
+
+    Returns
+    -------
+    people : ibis table
+        `Events.core` with text columns ``segment`` and ``segment_2``; the second is
+        empty with fewer than two breakdowns.
+    segments : list of tuple of str
+        Every pair that somebody belongs to, and ``(all, "")`` when nobody does.
+
+    Raises
+    ------
+    SettingError
+        There is no such breakdown, or there are more than two, or one twice.
+    """
+    names = [by] if isinstance(by, str) else list(by or [])
+    if len(names) > 2 or len(set(names)) < len(names):
+        raise SettingError(
+            f"by must be one column or two different ones; got {', '.join(names)}"
+        )
+    rows, levels = with_segment(events, names[0] if names else None)
+    if len(names) < 2:
+        return rows.mutate(segment_2=ibis.literal("")), [(one, "") for one in levels]
+    rows, _ = _labelled(rows, events, names[1], "segment_2")
+    found = rows.select("segment", "segment_2").distinct().to_pyarrow().to_pylist()
+    return rows, sorted((str(r["segment"]), str(r["segment_2"])) for r in found)
+
+
+def _labelled(
+    rows: ir.Table, events: Events, by: str, column: str
+) -> tuple[ir.Table, list[str]]:
+    """Add a breakdown as a column of text, the rarest values as one."""
     known = [*schema.names("people"), *PERIODS]
     if by not in known:
         raise SettingError(f"by must be one of {', '.join(known)}; got {by!r}")
-    rows = core.mutate(segment=_level(events, by).fill_null("(missing)"))
+    rows = rows.mutate(**{column: _level(rows, events, by).fill_null("(missing)")})
     if by == "referrer_id":
-        names = core.select(referrer_no="person_no", referrer_id="person_id")
-        rows = core.left_join(names, "referrer_no").drop("referrer_no_right")
-        rows = rows.mutate(segment=rows.referrer_id.fill_null("(missing)"))
-    sizes = rows.group_by("segment").aggregate(n=rows.count())
-    largest = sizes.order_by(ibis.desc("n"), "segment").limit(MAX_SEGMENTS + 1)
-    levels = [str(s) for s in largest.to_pandas()["segment"]]
+        names = events.core.select(referrer_no="person_no", own_referrer_id="person_id")
+        rows = rows.left_join(names, "referrer_no").drop("referrer_no_right")
+        rows = rows.mutate(**{column: rows.own_referrer_id.fill_null("(missing)")})
+        rows = rows.drop("own_referrer_id")
+    level = rows[column]
+    sizes = rows.group_by(level=level).aggregate(n=rows.count())
+    largest = sizes.order_by(ibis.desc("n"), "level").limit(MAX_SEGMENTS + 1)
+    levels = [str(s) for s in largest.to_pandas()["level"]]
     if len(levels) <= MAX_SEGMENTS:
         return rows, levels
     if by in PERIODS:  # a gap in time would be no answer
-        every = sizes.order_by(ibis.desc("n"), "segment").to_pandas()
-        return rows, [str(s) for s in every["segment"]]
+        every = sizes.order_by(ibis.desc("n"), "level").to_pandas()
+        return rows, [str(s) for s in every["level"]]
     largest_levels = levels[:MAX_SEGMENTS]
-    kept = rows.segment.isin(largest_levels)
-    rows = rows.mutate(segment=ibis.ifelse(kept, rows.segment, "(other)"))
+    kept = level.isin(largest_levels)
+    rows = rows.mutate(**{column: ibis.ifelse(kept, level, "(other)")})
     return rows, list(dict.fromkeys([*largest_levels, "(other)"]))
 
 
-def _level(events: Events, by: str) -> ir.StringValue:
+def _level(rows: ir.Table, events: Events, by: str) -> ir.StringValue:
     """Express the value of the breakdown of each person as text."""
-    core = events.core
     if by in PERIODS:
-        time = core[PERIODS[by]]
+        time = rows[PERIODS[by]]
         if by.endswith("_month"):
             return time.strftime("%Y-%m")
         return time.strftime("%Y-Q") + time.quarter().cast("string")
@@ -88,4 +136,4 @@ def _level(events: Events, by: str) -> ir.StringValue:
         "first_success_at": "success_at",
         "referrer_id": "person_id",
     }
-    return core[inside.get(by, by)].cast("string")
+    return rows[inside.get(by, by)].cast("string")

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from selfloop.measures.analyze import Analysis
 from selfloop.measures.cohorts import Cohorts
-from selfloop.measures.funnel import Funnel
+from selfloop.measures.funnel.rates import Funnel
 from selfloop.measures.grid import ValueGrid
 from selfloop.measures.lifetime.backtest import Backtest
 from selfloop.measures.lifetime.compare import ModelComparison

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
 from selfloop.core.errors import SettingError
-from selfloop.measures.funnel import Funnel
+from selfloop.measures.funnel.rates import Funnel
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -53,23 +53,25 @@ def plot_funnel(
     matplotlib.axes.Axes
         Bars are the shares of people observed for the whole window, with Wilson
         intervals; diamonds are the Kaplan-Meier shares of everybody. Conversion is
-        a share of arrivals, repurchase and referral are shares of buyers. With a
-        breakdown, the 12 segments with most people.
+        a share of arrivals, repurchase and referral are shares of buyers (strictly,
+        referral of those who bought twice). With breakdowns, the 12 segments with most
+        people.
 
     Raises
     ------
     SettingError
         When the funnel has no such window.
     """
-    windows = funnel.windows[funnel.windows["window_days"] == window_days]
+    stages, windows = (_joined(table) for table in (funnel.stages, funnel.windows))
+    windows = windows[windows["window_days"] == window_days]
     if windows.empty and len(funnel.windows):
         known = ", ".join(f"{d:g}" for d in funnel.windows["window_days"].unique())
         raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
-    segments = _segments(funnel.stages)
+    segments = _segments(stages)
     n_rows = 1 + len(_BRANCHES) * (len(segments) + (len(segments) > 1))
     with drawing(ax, lang, size=(7.6, max(3.4, 1.2 + 0.42 * n_rows))) as pen:
         if len(segments) == 1:
-            _draw_stages(pen, funnel.stages, windows)
+            _draw_stages(pen, stages, windows, funnel.order)
         else:
             _draw_segments(pen, windows, segments)
         pen.title(pen.say("funnel.title", window=pen.days(window_days)), funnel.end)
@@ -82,6 +84,13 @@ def plot_funnel(
         return pen.ax
 
 
+def _joined(table: pd.DataFrame) -> pd.DataFrame:
+    """Name two breakdowns as one."""
+    second = table["segment_2"]
+    both = table["segment"] + (" · " + second).where(second != "", "")
+    return table.assign(segment=both)
+
+
 def _segments(stages: pd.DataFrame) -> list[str]:
     """Return the segments with most people, the largest first."""
     sizes = stages.groupby("segment", sort=False)["n_entered"].max()
@@ -89,7 +98,9 @@ def _segments(stages: pd.DataFrame) -> list[str]:
     return [str(s) for s in order.index[:_MAX_SEGMENTS]]
 
 
-def _draw_stages(pen: Pen, stages: pd.DataFrame, windows: pd.DataFrame) -> None:
+def _draw_stages(
+    pen: Pen, stages: pd.DataFrame, windows: pd.DataFrame, order: str
+) -> None:
     """Draw one row for each stage of an undivided funnel."""
     labels = []
     traffic = stages[stages["stage"] == "traffic"]
@@ -107,6 +118,8 @@ def _draw_stages(pen: Pen, stages: pd.DataFrame, windows: pd.DataFrame) -> None:
         if len(found):
             row = found.iloc[0]
             source = "traffic" if stage == "conversion" else "conversion"
+            if stage == "referral" and order == "strict":
+                source = "repurchase"
             label = pen.say(f"stage.{stage}")
             if pd.notna(row["n_entered"]):
                 n_entered = format_value(row["n_entered"], "int")
