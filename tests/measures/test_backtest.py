@@ -535,3 +535,20 @@ def test_progress_is_told(discs):
     assert said == [
         "fitting nbd", "fitting spend", "predicting the holdout", "scoring",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("price", [100.0, 1e6])
+def test_one_round_price_is_no_overflow(price):
+    # A mean times a price as decimals had more than 18 digits.
+    rng = np.random.default_rng(1)
+    first = rng.integers(0, 300, 200)
+    rows = [
+        (f"c{i}", pd.Timestamp("2024-01-01") + pd.Timedelta(days=int(day)), price)
+        for i in range(200)
+        for day in (first[i], *rng.integers(first[i], 400, rng.poisson(2)))
+    ]
+    orders = pd.DataFrame(rows, columns=["customer_id", "ordered_at", "amount"])
+    found = sl.backtest_lifetime(sl.read_events(orders))
+    scores = found.scores.set_index(["method", "measure"])
+    value, purchases = (scores.loc["average", m] for m in ("value", "purchases"))
+    assert value["predicted"] == pytest.approx(price * purchases["predicted"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from small_shops import date_of, orders, referrals
+from small_shops import date_of, day, orders, referrals
 
 import selfloop as sl
 from selfloop.measures.loop.cells import loop_cells
@@ -80,6 +80,62 @@ def test_old_customers_at_the_start_do_not_raise_the_months_ahead():
     assert np.mean(inside) > 0.85
     # They buy on steadily, where new buyers come down from a first purchase.
     assert np.mean(level) > 1.2
+
+
+def steady_shop(later):
+    """Buyers who buy again at a steady pace; what those of days 60 to 89 do is given.
+
+    Parameters are the frame of later rows of that cohort; a frame is returned.
+    """
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 420, 2100)
+    rows = [(f"c{i}", int(at), 10.0) for i, at in enumerate(first)]
+    rows += [
+        (f"c{i}", int(x), 10.0)
+        for i, at in enumerate(first)
+        for x in rng.integers(at + 1, 420, rng.poisson(0.03 * (419 - at)))
+        if x < 420
+    ]
+    table = orders(*rows)
+    born = table.groupby("customer_id")["ordered_at"].transform("min")
+    mine = born.between(day(60), day(89)) & (table["ordered_at"] > born)
+    return pd.concat([table[~mine], later(table[mine])])
+
+
+def ahead_of(later):
+    """Project such a shop."""
+    return sl.project_loop(sl.read_events(steady_shop(later)), months=12)
+
+
+def test_a_cohort_that_never_came_back_is_not_expected_to():
+    as_others = ahead_of(lambda rows: rows)
+    gone = [ahead_of(lambda rows, n=n: rows.iloc[:n]) for n in (0, 1, 5)]
+    assert as_others.cohorts["orders_level"].iloc[2] == pytest.approx(1, abs=0.1)
+    totals = [found.totals["orders"].iloc[0] for found in gone]
+    for found in gone:
+        assert found.cohorts["orders_level"].iloc[2] < 0.05
+        # The others are believed to go on as they did.
+        assert found.cohorts["orders_level"].iloc[3:10].between(0.9, 1.3).all()
+    assert totals == pytest.approx([totals[0]] * 3, rel=0.001)
+    assert 0.9 < totals[0] / as_others.totals["orders"].iloc[0] < 1
+
+
+def test_refunds_of_one_cohort_do_not_upset_the_others():
+    little = ahead_of(lambda rows: rows.assign(amount=0.01))
+    back = ahead_of(lambda rows: rows.assign(amount=-1.0))
+    for found in (little, back):
+        assert found.cohorts["revenue_level"].iloc[2] < 0.05
+        assert found.cohorts["revenue_level"].iloc[3:10].between(0.9, 1.3).all()
+    sums = [found.totals["revenue"].iloc[0] for found in (little, back)]
+    assert sums[1] == pytest.approx(sums[0], rel=0.05)
+
+
+def test_refunds_of_people_who_never_bought_are_no_part_of_it():
+    rows = steady_shop(lambda part: part)
+    strangers = orders(*[(f"x{i}", 200 + i, -500.0) for i in range(60)])
+    events = [sl.read_events(t) for t in (rows, pd.concat([rows, strangers]))]
+    clean, found = (sl.project_loop(one, months=12).totals for one in events)
+    pd.testing.assert_frame_equal(found, clean)
 
 
 # Swings

@@ -772,8 +772,8 @@ PROJECTION_TOTALS = (
     *_AHEAD,
     Column("before_days", "days", "as many days to the end, or all that were observed"),
     Column("buyers_before", "int", "first purchases on these days"),
-    Column("orders_before", "int", "purchases of known customers on these days"),
-    Column("revenue_before", "money", "their net revenue on these days"),
+    Column("orders_before", "int", "purchases of buyers on these days"),
+    Column("revenue_before", "money", "net revenue of the same on these days"),
 )
 
 STAGE_LEVERAGE = (

@@ -19,10 +19,14 @@ class Curves(NamedTuple):
         nobody of the row was observed.
     n_at_risk : ndarray of float64, shape (n_days,)
         People observed to that age, all of them.
+    exposure : ndarray of float64, shape (n_days,)
+        What the steps of the last row were divided by: `n_at_risk`, unless people
+        count by their levels.
     """
 
     steps: FloatArray
     n_at_risk: FloatArray
+    exposure: FloatArray
 
     def longest(self, enough: int) -> int | None:
         """Return the longest age that enough people have reached.
@@ -97,7 +101,7 @@ def mean_curves(
         counted[:, 0] = people[:, 0]
     steps = np.full(people.shape, np.nan)
     np.divide(left_out(happened), counted, out=steps, where=people > 0)
-    return Curves(steps, people[-1])
+    return Curves(steps, people[-1], counted[-1])
 
 
 def reached_curves(reached: npt.ArrayLike, *, n_waiting: npt.ArrayLike) -> Curves:
@@ -130,4 +134,5 @@ def reached_curves(reached: npt.ArrayLike, *, n_waiting: npt.ArrayLike) -> Curve
     before = np.hstack([np.ones((stays.shape[0], 1)), stays[:, :-1]])
     # With nobody left to watch no more is known, unless all have got there.
     is_known = (still > 0) | (before == 0)
-    return Curves(np.where(is_known, before * hazard, np.nan), still[-1])
+    steps = np.where(is_known, before * hazard, np.nan)
+    return Curves(steps, still[-1], still[-1])

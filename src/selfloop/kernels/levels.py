@@ -11,6 +11,7 @@ from selfloop.kernels.rows import FloatArray
 _STEPS = 500
 _CLOSE = 1e-7
 _CERTAIN = 1e-12
+_LEAST = 0.01  # a level of 0 would make rates of ages that only it has seen infinite
 _MIN_COHORTS = 3  # to tell how far cohorts differ
 
 
@@ -23,13 +24,14 @@ class Levels(NamedTuple):
         Of each cohort, drawn to 1 by what chance may have made of it; without each
         group of people in turn, and of all. The mean over cohorts after the first is 1.
     raw : ndarray of float64, shape (n_cohorts,)
-        The same of all people, not drawn to 1; NaN where too little is known.
+        The same of all people, not drawn to 1; NaN where too little is known, and of
+        all of them when fewer than three are.
     std_error : ndarray of float64, shape (n_cohorts,)
         Standard error of the log of `raw`.
     spread : float
-        Standard deviation, between cohorts after the first, of the log of their true
-        levels; 0 when chance is enough to explain that they differ, or fewer than
-        three are known.
+        Standard deviation, between cohorts after the first, of their true levels; 0
+        when chance is enough to explain that they differ, or fewer than three are
+        known.
     n_expected : ndarray of float64, shape (n_cohorts,)
         What would have happened in each cohort at a level of 1.
     """
@@ -72,14 +74,18 @@ def cohort_levels(
     -----
     A person of kind k and cohort c does l_c g_k(a) at age a. Levels and rates are
     those at which the sums by cohort, and by kind and age, are what they were: the
-    maximum of the Poisson likelihood, by fitting each in turn [1]_. With t_c = log
-    l_c, v_c its variance by the delete-a-group jackknife and s^2 the variance between
-    cohorts (method of moments [2]_), t_c is drawn to the mean by s^2 / (s^2 + v_c)
-    [3]_; when s = 0 levels are 1.
+    maximum of the Poisson likelihood, by fitting each in turn [1]_. A level below
+    0.01, of a cohort that did nothing or took money back, counts as that.
+
+    With V_c the variance of l_c by the delete-a-group jackknife, E_c what level 1 would
+    have made and phi = sum V_c E_c^2 / sum l_c E_c (1 if what is done were Poisson),
+    chance moves a level of 1 by v_c = phi / E_c. With s^2 the variance between cohorts
+    (method of moments [2]_), l_c is drawn to the mean by s^2 / (s^2 + v_c) [3]_; when
+    s = 0 levels are 1. Means have the weights 1 / (s^2 + v_c).
 
     Cohort 0 is apart, because data that begin in the middle of a business show all its
     old customers as new ones at first: neither s nor the mean count it, and for it s^2
-    is at least (t_0 - mean)^2 - v_0.
+    is at least (l_0 - mean)^2 - v_0.
 
     References
     ----------
@@ -108,10 +114,11 @@ def cohort_levels(
     )
     ages[..., 0] = 0.0
     member = np.eye(len(np.asarray(enough)))[np.asarray(cohort)]
-    made = sums.sum(axis=1) @ member
+    made = np.maximum(sums.sum(axis=1) @ member, 0.0)
     whole, _ = _fit(ages[-1:], made[-1:], people[-1:], member, np.ones((1, 1)))
     levels, expected = _fit(ages, made, people, member, whole)
-    return _drawn(levels, expected, np.asarray(enough) & (levels > 0).all(axis=0))
+    known = np.asarray(enough) & (expected > 0)
+    return _drawn(levels, expected, known)
 
 
 def _without_each(parts: FloatArray) -> FloatArray:
@@ -132,13 +139,15 @@ def _fit(
     levels = np.broadcast_to(start, made.shape)
     for _ in range(_STEPS):
         weight = (levels @ member.T)[:, None, :]
-        rate = rates(ages, people * weight)
+        # Money given back at some age is no lower level of those who come there.
+        rate = np.maximum(rates(ages, people * weight), 0.0)
         expected = (people * rate.cumsum(axis=2)).sum(axis=1) @ member
         new = np.divide(made, expected, out=np.ones(made.shape), where=expected > 0)
         # Rates could be twice as high and levels half: what is expected is what was.
-        new *= expected.sum(axis=1, keepdims=True) / np.maximum(
-            (new * expected).sum(axis=1, keepdims=True), 1e-300
-        )
+        size = (new * expected).sum(axis=1, keepdims=True)
+        total = expected.sum(axis=1, keepdims=True)
+        new *= np.divide(total, size, out=np.ones(size.shape), where=size > 0)
+        new = np.maximum(new, _LEAST)
         done = np.abs(new - levels).max() < _CLOSE
         levels = new
         if done:
@@ -174,32 +183,34 @@ def rates(happened: FloatArray, people: FloatArray) -> FloatArray:
 
 def _drawn(levels: FloatArray, expected: FloatArray, known: np.ndarray) -> Levels:
     """Draw levels to their mean by what chance may have made of them."""
-    raw = np.where(known, levels[-1], np.nan)
-    errors = np.full(raw.size, np.nan)
+    raw, errors = np.full(known.size, np.nan), np.full(known.size, np.nan)
     level = np.ones(levels.shape)
     if known.sum() < _MIN_COHORTS:
         return Levels(level, raw, errors, 0.0, expected)
-    logs = np.log(levels[:, known])
+    values, due = levels[:, known], expected[known]
+    moved = jackknife_variance(values[:-1])
+    phi = float((moved * due**2).sum() / (values[-1] * due).sum())
     # Groups that are copies of each other must not make a level certain.
-    variance = np.maximum(jackknife_variance(logs[:-1]), _CERTAIN)
+    variance = np.maximum(phi / due, _CERTAIN)
     is_first = np.flatnonzero(known) == 0
-    between = _between(logs[-1, ~is_first], variance[~is_first])
+    between = _between(values[-1, ~is_first], variance[~is_first])
     weight = ~is_first / (between + variance)
-    mean = (logs @ weight / weight.sum())[:, None]
+    mean = (values @ weight / weight.sum())[:, None]
     # The first one is no draw from the others: its own distance says how far apart.
-    own = (logs[-1] - mean[-1]) ** 2 - variance
+    own = (values[-1] - mean[-1]) ** 2 - variance
     apart = np.where(is_first, np.maximum(between, own), between)
-    level[:, known] = np.exp(apart / (apart + variance) * (logs - mean))
-    average = level[:, known] @ weight / weight.sum()
-    level[:, known] /= average[:, None]
-    scale = np.exp(mean[:, 0]) * average
-    errors[known] = np.sqrt(jackknife_variance((logs - np.log(scale)[:, None])[:-1]))
+    drawn = mean + apart / (apart + variance) * (values - mean)
+    average = (drawn @ weight / weight.sum())[:, None]
+    level[:, known] = drawn / average
+    raw[known] = values[-1] / average[-1]
+    error = np.sqrt(jackknife_variance((values / average)[:-1]))
+    errors[known] = error / raw[known]
     return Levels(
         level=level,
-        raw=raw / scale[-1],
+        raw=raw,
         std_error=errors,
-        spread=float(np.sqrt(between)),
-        n_expected=expected * scale[-1],
+        spread=float(np.sqrt(between) / average[-1, 0]),
+        n_expected=expected * average[-1, 0],
     )
 
 

@@ -231,7 +231,7 @@ def _people(fitted: LifetimeModel, cut: Cut) -> _Rows:
         "last period_purchases": people.n_last,
         "last period_value": people.last_value,
         "average_purchases": average,
-        "average_value": average * worth,
+        "average_value": ibis.literal(rate * cut.horizon_days * worth, "float64"),
         "own rate_purchases": own,
         "own rate_value": own * own_worth,
     }

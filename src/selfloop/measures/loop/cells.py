@@ -49,7 +49,7 @@ class LoopCells(NamedTuple):
         Purchases, net revenue and buyers brought after the day of the first purchase,
         by days from the buyer's first purchase to the end.
     daily : ndarray of float64, shape (2, n_days)
-        Purchases and net revenue of all known customers, by days before the end.
+        Purchases and net revenue of all buyers, by days before the end.
     has_visits, has_referrals : bool
         Whether it is known who came without buying, and who brought whom.
     end : date
@@ -276,9 +276,28 @@ def _of_purchases(
     return parts
 
 
+def of_buyers(events: Events) -> ir.Table:
+    """Return baskets without those of people who never bought: refunds alone.
+
+    Parameters
+    ----------
+    events : Events
+        Result of `read_events`.
+
+    Returns
+    -------
+    ibis table
+        Rows of `Events.baskets`.
+    """
+    core = events.core
+    # Few: cheaper to leave out than all buyers are to look up.
+    never = core.filter(core.first_day.isnull() & (core.refunds != 0))
+    return events.baskets.anti_join(never.select("person_no"), "person_no")
+
+
 def _daily(events: Events, end_day: int, n_days: int) -> FloatArray:
     """Sum purchases and net revenue by days before the end."""
-    rows = events.baskets
+    rows = of_buyers(events)
     rows = rows.filter(rows.day <= end_day)
     sums = rows.group_by(before=end_day - rows.day).aggregate(
         orders=rows.is_purchase.sum().cast("float64"),

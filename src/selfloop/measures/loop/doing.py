@@ -87,7 +87,7 @@ def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_days: int) -> Doings:
     that what is known of old ages, from the first cohorts alone, is not taken for what
     later cohorts will do. Those to come are an average cohort. Levels of a cohort are
     told from 30 buyers on of whom 10 purchases, or 10 people brought, were to be
-    expected.
+    expected, and where there are three such cohorts.
     """
     longest = oldest_age(pooled)
     if longest is None:
@@ -179,10 +179,16 @@ def _curves(kind: LoopCells, name: str, level: FloatArray) -> Curves:
     return mean_curves(getattr(kind, name)[0], n_followup=kind.followup[0], level=level)
 
 
-def _extended(curves: Curves, longest: int, n_ages: int) -> FloatArray:
+def _known_to(curves: Curves, oldest: int) -> int:
+    """Return the oldest age that as many as 30 average buyers have reached."""
+    return int(np.flatnonzero(curves.exposure[: oldest + 1] >= MIN_AT_RISK)[-1])
+
+
+def _extended(curves: Curves, oldest: int, n_ages: int) -> FloatArray:
     """Return a daily rate of all buyers, and its curve beyond the oldest age."""
+    longest = _known_to(curves, oldest)
     known = curves.steps[:, : longest + 1]
-    people = curves.n_at_risk[: longest + 1]
+    people = curves.exposure[: longest + 1]
     later = np.arange(longest + 1, n_ages)
     # The day of the first purchase has its own rate: it is no part of the curve.
     rest = [
@@ -192,9 +198,10 @@ def _extended(curves: Curves, longest: int, n_ages: int) -> FloatArray:
 
 
 def _revenue(
-    curves: Curves, orders: FloatArray, longest: int, n_ages: int
+    curves: Curves, orders: FloatArray, oldest: int, n_ages: int
 ) -> FloatArray:
     """Return daily revenue of all buyers; beyond the oldest age by orders."""
+    longest = _known_to(curves, oldest)
     known = curves.steps[:, : longest + 1]
     last = slice(max(1, longest // 4), longest + 1)
     made = orders[:, last].sum(axis=1)
@@ -216,6 +223,7 @@ def _of_kind(
     if oldest is None:
         return common
     curves = _curves(kind, name, level)
+    oldest = _known_to(curves, oldest)
     known = curves.steps[:, : oldest + 1]
     last = slice(min(oldest, max(1, oldest // 4)), oldest + 1)
     whole = common[:, last].sum(axis=1)

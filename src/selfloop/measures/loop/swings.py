@@ -14,6 +14,7 @@ from selfloop.inputs.baskets import EPOCH
 from selfloop.inputs.events import Events
 from selfloop.kernels.forest import heads
 from selfloop.kernels.rows import FloatArray
+from selfloop.measures.loop.cells import of_buyers
 from selfloop.measures.referral.histories import brought_buyers
 
 BLOCK_DAYS = 30
@@ -148,7 +149,7 @@ def _window(
     events: Events, cut: int, end_day: int, clusters: ir.Table | None
 ) -> ir.Table:
     """Select new buyers, purchases and revenue after the cut, by cluster and block."""
-    rows = events.baskets
+    rows = of_buyers(events)
     rows = rows.filter((rows.day > cut) & (rows.day <= end_day))
     made = rows.select(
         "person_no",

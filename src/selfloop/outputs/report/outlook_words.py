@@ -123,13 +123,15 @@ def stage(outlook: Numbers, money: Money) -> list[Sentence]:
     Returns
     -------
     list of Sentence
-        None when no stage is known to add anything.
+        None when no stage is known to add anything: the lower end is not above 0.
     """
     lever = outlook["leverage"]
     if lever is None or lever["best_stage"] is None:
         return []
     rows = [r for r in lever["rows"] if r["step"] == "+10%"]
     row = next(r for r in rows if r["stage"] == lever["best_stage"])
+    if row["revenue_gain_low"] is None or row["revenue_gain_low"] <= 0:
+        return []  # it may as well add nothing
     key = "clear" if lever["best_is_clear"] else "close"
     values = {
         "gain": money.short(row["revenue_gain"]),
