@@ -27,6 +27,7 @@ from selfloop.cli.steps import steps
 from selfloop.core import schema
 from selfloop.core.errors import DataWarning
 from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT
+from selfloop.measures.funnel.steps import ORDERS as FUNNEL_ORDERS
 from selfloop.measures.lifetime.fit import Model
 
 # The oldest click that is supported mixes the streams unless told not to.
@@ -531,6 +532,12 @@ def test_one_table_of_referrals(shop: dict[str, str]) -> None:
 
 def test_the_models_of_the_command_line_are_those_of_the_library() -> None:
     assert get_args(Model) == MODELS
+
+
+def test_the_orders_of_the_command_line_are_those_of_the_library() -> None:
+    (funnel,) = [command for command in COMMANDS if command.name == "funnel"]
+    (option,) = [p for p in funnel.params if p.name == "order"]
+    assert tuple(option.type.choices) == FUNNEL_ORDERS
 
 
 def test_lifetime_goes_to_a_file(shop: dict[str, str], tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def with_segments(
         `Events.core` with text columns ``segment`` and ``segment_2``; the second is
         empty with fewer than two breakdowns.
     segments : list of tuple of str
-        Every pair that somebody belongs to, and ``(all, "")`` when nobody does.
+        Every pair that somebody belongs to; ``(all, "")`` without a breakdown.
 
     Raises
     ------

@@ -5,12 +5,10 @@ import numpy as np
 import pandas as pd
 
 from selfloop.kernels.survival import KaplanMeier, kaplan_meier
-from selfloop.measures.funnel.steps import TOTAL, Step, Steps
+from selfloop.measures.funnel.steps import KEY, TOTAL, Step, Steps
 
 NOBODY = kaplan_meier(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
 """The curve of a segment that nobody entered."""
-
-_KEY = ["segment", "segment_2"]
 
 
 def totals_of(counts: pd.DataFrame, n_levels: int) -> pd.DataFrame:
@@ -29,7 +27,7 @@ def totals_of(counts: pd.DataFrame, n_levels: int) -> pd.DataFrame:
     DataFrame
         The same columns; the segment of a total is ``(all)``.
     """
-    values = [c for c in counts.columns if c not in (*_KEY, "day", "event")]
+    values = [c for c in counts.columns if c not in (*KEY, "day", "event")]
     rest = [c for c in ("day", "event") if c in counts.columns]
     parts = [counts.iloc[:0]]
     if n_levels > 1:
@@ -63,7 +61,7 @@ def histogram(steps: Steps, step: Step, end_day: int) -> pd.DataFrame:
     seen = steps.rows(step, end_day)
     event = seen.days.notnull()
     days = ibis.ifelse(event, seen.days, seen.followup_days)
-    counted = seen.group_by(*_KEY, day=days, event=event).aggregate(n=seen.count())
+    counted = seen.group_by(*KEY, day=days, event=event).aggregate(n=seen.count())
     found: pd.DataFrame = counted.to_pandas()
     return found
 
@@ -82,7 +80,7 @@ def curves_of(counted: pd.DataFrame) -> dict[tuple[str, str], KaplanMeier]:
         By pair of segments; those that nobody entered are absent.
     """
     curves = {}
-    for (segment, second), part in counted.groupby(_KEY):
+    for (segment, second), part in counted.groupby(KEY):
         size = int(part["day"].max()) + 1
         hits = [
             np.bincount(

@@ -21,9 +21,7 @@ from selfloop.measures.funnel.curves import (
     histogram,
     totals_of,
 )
-from selfloop.measures.funnel.steps import STAGES, Step, Steps, steps_of
-
-_KEY = ["segment", "segment_2"]
+from selfloop.measures.funnel.steps import KEY, STAGES, Step, Steps, steps_of
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Funnel:
 
     def _tables(self) -> list[tuple[str, pd.DataFrame, str]]:
         """List the tables to show: headline columns only."""
-        hidden = _KEY[len(self.by) or 1 :]
+        hidden = KEY[len(self.by) or 1 :]
         headline = [
             "segment", "segment_2", "stage", "window_days", "n_matured",
             "share_matured", "share_matured_low", "share_matured_high", "share_within",
@@ -194,6 +192,7 @@ def _tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write the lines of stages and of windows."""
     stages, windows = [], []
+    forms = ["matured"] if "conversion" in steps.missing else ["matured", "overall"]
     for step in steps.steps:
         reason = steps.missing.get(step.stage, "")
         curves = {} if reason else curves_of(reached[step.stage])
@@ -201,15 +200,11 @@ def _tables(
             km = curves.get((count["segment"], count["segment_2"]))
             stages.append(_stage_line(count, step.stage, reason, km))
             windows += [
-                _window_line(count, step, w, reason, km, min_at_risk)
+                _window_line(count, step, w, reason, km, forms, min_at_risk)
                 for w in windows_days
             ]
             if step.stage == "conversion":
                 stages.append(_traffic_line(count, reason))
-    if "conversion" in steps.missing:
-        for line in windows:
-            line |= dict.fromkeys(("n_overall", "n_overall_reached"), pd.NA)
-            line |= {f"share_overall{end}": np.nan for end in ("", "_low", "_high")}
     stage_frame = pd.DataFrame(stages, columns=schema.names("funnel_stages"))
     window_frame = pd.DataFrame(windows, columns=schema.names("funnel_windows"))
     return _sorted(stage_frame), _sorted(window_frame)
@@ -242,10 +237,10 @@ def _counts(steps: Steps, windows: tuple[int, ...], end_day: int) -> pd.DataFram
                 took = took & (lag[stage] <= w).fill_null(no)
             parts[f"{name}_overall_{w}"] = seen.sum()
             parts[f"{name}_overall_reached_{w}"] = took.sum()
-    frame: pd.DataFrame = people.group_by(*_KEY).aggregate(**parts).to_pandas()
+    frame: pd.DataFrame = people.group_by(*KEY).aggregate(**parts).to_pandas()
     # A segment that nobody entered has its line too: its zeros are known.
-    pairs = pd.MultiIndex.from_tuples(sorted(steps.segments), names=_KEY)
-    counts = frame.fillna(0).set_index(_KEY).reindex(pairs, fill_value=0)
+    pairs = pd.MultiIndex.from_tuples(sorted(steps.segments), names=KEY)
+    counts = frame.fillna(0).set_index(KEY).reindex(pairs, fill_value=0)
     return counts.astype("int64").reset_index()
 
 
@@ -253,7 +248,7 @@ def _stage_line(
     count: Mapping[Hashable, Any], stage: str, reason: str, km: KaplanMeier | None
 ) -> dict[str, object]:
     """Write the line of a stage: what happened so far."""
-    line: dict[str, object] = {key: count[key] for key in _KEY} | {"stage": stage}
+    line: dict[str, object] = {key: count[key] for key in KEY} | {"stage": stage}
     n_reached = count[f"{stage}_n_reached"]
     if reason:
         known = n_reached if stage == "conversion" else pd.NA
@@ -273,7 +268,7 @@ def _stage_line(
 def _traffic_line(count: Mapping[Hashable, Any], reason: str) -> dict[str, object]:
     """Write the line of the first stage, which everybody reaches."""
     n = pd.NA if reason else count["conversion_n_entered"]
-    line = {key: count[key] for key in _KEY} | {"stage": "traffic"}
+    line = {key: count[key] for key in KEY} | {"stage": "traffic"}
     return line | {"n_entered": n, "n_reached": n}
 
 
@@ -283,31 +278,27 @@ def _window_line(
     window: int,
     reason: str,
     km: KaplanMeier | None,
+    forms: Sequence[str],
     min_at_risk: int,
 ) -> dict[str, object]:
     """Write the line of one window, with the reason for what is missing."""
     stage = step.stage
-    line: dict[str, object] = {key: count[key] for key in _KEY} | {
+    line: dict[str, object] = {key: count[key] for key in KEY} | {
         "stage": stage,
         "window_days": window,
         "reason": reason,
     }
     if reason:
         return line
-    n_matured = count[f"{stage}_matured_{window}"]
     line |= {
         "n_entered": count[f"{stage}_n_entered"],
-        "n_matured": n_matured,
-        "n_matured_reached": count[f"{stage}_matured_reached_{window}"],
         "n_reached": count[f"{stage}_reached_{window}"],
         "n_open": count[f"{stage}_open_{window}"],
-        "n_overall": count[f"{stage}_overall_{window}"],
-        "n_overall_reached": count[f"{stage}_overall_reached_{window}"],
     }
-    for form in ("matured", "overall"):
-        n = count[f"{stage}_{form}_{window}"]
+    for form in forms:
+        n, n_hit = (count[f"{stage}_{form}{hit}_{window}"] for hit in ("", "_reached"))
+        line |= {f"n_{form}": n, f"n_{form}_reached": n_hit}
         if n >= min_at_risk:
-            n_hit = count[f"{stage}_{form}_reached_{window}"]
             low, high = wilson(n_hit, n)
             line |= {
                 f"share_{form}": n_hit / n,
@@ -315,6 +306,7 @@ def _window_line(
                 f"share_{form}_high": float(high),
             }
     reasons = []
+    n_matured = count[f"{stage}_matured_{window}"]
     if n_matured < min_at_risk:
         reasons.append(f"{n_matured} observed for {window} days, need {min_at_risk}")
     at = cif_at(km or NOBODY, [window])
@@ -337,5 +329,5 @@ def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
     counts = {c: "Int64" for c in frame.columns if c.startswith("n_")}
     shares = {c: "float64" for c in frame.columns if c.startswith(("share_", "median"))}
     frame = frame.assign(rank=frame["stage"].map(order)).astype(counts | shares)
-    by = [*_KEY, "rank"] + (["window_days"] if "window_days" in frame else [])
+    by = [*KEY, "rank"] + (["window_days"] if "window_days" in frame else [])
     return frame.sort_values(by, ignore_index=True).drop(columns="rank")

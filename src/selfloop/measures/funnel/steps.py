@@ -21,6 +21,10 @@ TOTAL = "(all)"
 """Segment of all segments together."""
 
 
+KEY = ["segment", "segment_2"]
+"""Columns of the breakdowns."""
+
+
 class Step(NamedTuple):
     """One stage of a funnel.
 
@@ -60,30 +64,6 @@ class Steps(NamedTuple):
     steps: tuple[Step, ...]
     missing: dict[str, str]
 
-    def of(self, stage: str) -> Step:
-        """Return one stage.
-
-        Parameters
-        ----------
-        stage : str
-            conversion, repurchase or referral.
-
-        Returns
-        -------
-        Step
-
-        Raises
-        ------
-        SettingError
-            There is no such stage.
-        """
-        for step in self.steps:
-            if step.stage == stage:
-                return step
-        raise SettingError(
-            f"stage must be one of {', '.join(STAGES[1:])}; got {stage!r}"
-        )
-
     def rows(self, step: Step, end_day: int) -> ir.Table:
         """Return who entered a stage.
 
@@ -97,15 +77,12 @@ class Steps(NamedTuple):
         Returns
         -------
         ibis table
-            segment, segment_2, person_no, entry_day, days (to the stage; missing if
-            not reached) and followup_days.
+            segment, segment_2, days (to the stage; missing if not reached) and
+            followup_days.
         """
         rows = self.people.filter(self.people[step.entry].notnull())
         return rows.select(
-            "segment",
-            "segment_2",
-            "person_no",
-            entry_day=step.entry,
+            *KEY,
             days=rows[step.reached] - rows[step.entry],
             followup_days=end_day - rows[step.entry],
         )

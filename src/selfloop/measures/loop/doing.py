@@ -33,8 +33,6 @@ class Doings(NamedTuple):
     ----------
     orders, revenue, brought : Doing
         Purchases, net revenue and buyers brought.
-    longest : int
-        Oldest age that 30 buyers have reached; what follows is a curve laid through.
     cohorts : DataFrame
         Columns of `schema.LOOP_COHORTS`.
     notes : tuple of str
@@ -44,7 +42,6 @@ class Doings(NamedTuple):
     orders: Doing
     revenue: Doing
     brought: Doing
-    longest: int
     cohorts: pd.DataFrame
     notes: tuple[str, ...]
 
@@ -65,7 +62,9 @@ def oldest_age(kind: LoopCells) -> int | None:
     return mean_curves(kind.orders[0], n_followup=kind.followup[0]).longest(MIN_AT_RISK)
 
 
-def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_days: int) -> Doings:
+def doings(
+    kinds: list[LoopCells], pooled: LoopCells, *, longest: int, n_days: int
+) -> Doings:
     """Say what buyers are going to do.
 
     Parameters
@@ -73,7 +72,9 @@ def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_days: int) -> Doings:
     kinds : list of LoopCells
         Each kind of people.
     pooled : LoopCells
-        All of them together, of whom 30 have reached some age.
+        All of them together.
+    longest : int
+        Oldest age that 30 of all have reached.
     n_days : int
         Days ahead.
 
@@ -89,9 +90,6 @@ def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_days: int) -> Doings:
     told from 30 buyers on of whom 10 purchases, or 10 people brought, were to be
     expected, and where there are three such cohorts.
     """
-    longest = oldest_age(pooled)
-    if longest is None:
-        raise ValueError(f"fewer than {MIN_AT_RISK} buyers")
     n_ages = pooled.n_days + n_days
     cohort = cohort_of(pooled.n_days)
     levels = {name: _levels(kinds, pooled, name, cohort) for name in DOINGS}
@@ -116,7 +114,6 @@ def doings(kinds: list[LoopCells], pooled: LoopCells, *, n_days: int) -> Doings:
     few = [k for k, age in zip(kinds, ages, strict=True) if age is None]
     return Doings(
         **parts,
-        longest=longest,
         cohorts=_table(levels, cohort, pooled),
         notes=tuple(
             f"{int(kind.followup.sum())} buyers of source {kind.source[0]}: taken as "

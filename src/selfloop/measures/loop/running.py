@@ -184,7 +184,7 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
             f"fewer than {MIN_AT_RISK} buyers were observed for a week: what buyers "
             "are going to do cannot be told"
         )
-    does = doings(kinds, pooled, n_days=n_days)
+    does = doings(kinds, pooled, longest=longest, n_days=n_days)
     notes = list(does.notes)
     recent = min(recent_days, cells.n_days)
     flows = [
@@ -200,7 +200,7 @@ def running(cells: LoopCells, *, n_days: int, recent_days: int) -> Running:
         before=np.vstack([pooled.followup[0].sum(axis=0), cells.daily])[:, :n_days],
         cohorts=does.cohorts,
         n_days=n_days,
-        longest_days=does.longest,
+        longest_days=longest,
         recent_days=recent,
         has_referrals=cells.has_referrals,
         notes=tuple(notes),

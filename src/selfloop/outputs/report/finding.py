@@ -44,11 +44,7 @@ def finding(numbers: Numbers) -> list[Sentence]:
     if circulation is not None and cards["r"]["value"] is not None:
         said.append(Sentence("finding.circulation", {"share": share(circulation)}))
     money = Money(numbers["meta"]["currency"])
-    for sentence in stage(numbers["outlook"], money):
-        # Shares are said above in another form; here the money is enough.
-        key = sentence.key.replace("outlook.", "finding.", 1)
-        said.append(Sentence(key, sentence.values))
-    return said
+    return said + stage(numbers["outlook"], money, place="finding")
 
 
 def _conversion(cards: Mapping[str, Any], has: list[str]) -> Sentence:

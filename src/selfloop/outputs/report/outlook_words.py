@@ -110,7 +110,7 @@ def worth(outlook: Numbers, money: Money) -> list[Sentence]:
     return [Sentence(f"outlook.worth_{unit}", values | {"high": money.short(high)})]
 
 
-def stage(outlook: Numbers, money: Money) -> list[Sentence]:
+def stage(outlook: Numbers, money: Money, *, place: str = "outlook") -> list[Sentence]:
     """Say which stage has most leverage, and the money.
 
     Parameters
@@ -119,6 +119,9 @@ def stage(outlook: Numbers, money: Money) -> list[Sentence]:
         From `selfloop.outputs.report.outlook.outlook_numbers`.
     money : Money
         Currency.
+    place : {"outlook", "finding"}
+        Where it is said: the finding leaves out the shares, which it has in another
+        form.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def stage(outlook: Numbers, money: Money) -> list[Sentence]:
             "then": fmt.share(row["share_then"]),
             "days": fmt.count(row["window_days"]),
         }
-    return [Sentence(f"outlook.stage_{key}_{row['stage']}", values)]
+    return [Sentence(f"{place}.stage_{key}_{row['stage']}", values)]
 
 
 def ahead(outlook: Numbers, money: Money) -> list[Sentence]:
