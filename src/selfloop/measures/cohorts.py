@@ -1,15 +1,15 @@
 """Whether the customers of one month come back in the months after."""
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.inputs.events import Events
+from selfloop.measures.periods import last_period, period_names, period_number
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,6 @@ class Cohorts:
         return show_html("Cohorts", facts, tables=[("", self.table, "cohorts")])
 
 
-def month_index(time: ir.TimestampValue) -> ir.IntegerValue:
-    """Return the number of a month: year * 12 + month - 1."""
-    return (time.year() * 12 + time.month() - 1).cast("int32")
-
-
-def month_names(index: "pd.Series[int]") -> "pd.Series[str]":
-    """Return names such as ``2026-03`` of month numbers."""
-    return (index // 12).astype(str) + "-" + (index % 12 + 1).astype(str).str.zfill(2)
-
-
-def last_month(end: date) -> tuple[int, bool]:
-    """Return the number of the last month and whether it was seen to its close."""
-    closed = (end + timedelta(days=1)).day == 1
-    return end.year * 12 + end.month - 1, closed
-
-
 def cohorts(events: Events) -> Cohorts:
     """Count, of those who first bought in a month, who bought in each month after.
 
@@ -104,10 +88,10 @@ def cohorts(events: Events) -> Cohorts:
         "person_no", cohort_at="first_at"
     )
     rows = events.baskets.filter(events.baskets.is_purchase)
-    active = rows.select("person_no", month=month_index(rows.at)).distinct()
+    active = rows.select("person_no", month=period_number(rows.at, "month")).distinct()
     joined = active.join(firsts, "person_no")
     counted = (
-        joined.group_by(cohort=month_index(joined.cohort_at), month="month")
+        joined.group_by(cohort=period_number(joined.cohort_at, "month"), month="month")
         .aggregate(n_active=joined.count())
         .to_pandas()
     )
@@ -116,7 +100,7 @@ def cohorts(events: Events) -> Cohorts:
 
 def _triangle(counted: pd.DataFrame, end: date) -> pd.DataFrame:
     """Fill in the observed months in which nobody bought."""
-    last, closed = last_month(end)
+    last, closed = last_period(end, "month")
     if counted.empty:
         return pd.DataFrame(columns=schema.names("cohorts"))
     sizes = counted[counted["cohort"] == counted["month"]]
@@ -134,5 +118,5 @@ def _triangle(counted: pd.DataFrame, end: date) -> pd.DataFrame:
     running = (full["month"] == last) & (not closed)
     full["status"] = np.where(running, "partial", "complete")
     full = full.sort_values(["cohort", "age_months"], ignore_index=True)
-    full["cohort"] = month_names(full["cohort"])
+    full["cohort"] = period_names(full["cohort"], "month")
     return full[schema.names("cohorts")]

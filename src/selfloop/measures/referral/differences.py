@@ -20,7 +20,7 @@ from selfloop.kernels.stratified import (
     share_difference,
     weights,
 )
-from selfloop.measures.cohorts import month_index, month_names
+from selfloop.measures.periods import period_names, period_number
 
 
 class _Measure(NamedTuple):
@@ -129,7 +129,7 @@ def _arrivals(events: Events, window_days: int) -> ir.Table:
     wait = people.first_day - people.entered_day
     no = ibis.literal(value=False)
     return people.select(
-        month=month_index(people.entered_at),
+        month=period_number(people.entered_at, "month"),
         is_referred=(day_number(people.asked_at) == people.entered_day).fill_null(no),
         converted=(wait <= window_days).fill_null(no).cast("float64"),
         bought=wait.notnull().cast("float64"),
@@ -166,7 +166,7 @@ def _months(groups: tuple[_Group, _Group], measure: _Measure) -> pd.DataFrame:
         table = pd.DataFrame(
             {
                 "measure": measure.name,
-                "month": month_names(groups[0].n.index.to_series()).to_numpy(),
+                "month": period_names(groups[0].n.index, "month"),
                 "n_referred": groups[0].n.to_numpy(),
                 "n_others": groups[1].n.to_numpy(),
                 "referred": referred.mean / referred.base,

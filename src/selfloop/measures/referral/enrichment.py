@@ -21,7 +21,7 @@ from selfloop.kernels.link_hazards import (
 )
 from selfloop.kernels.link_tests import exchange_p_value, linked_difference
 from selfloop.kernels.stratified import UNKNOWN, Estimate, RatioCells, holm, ratio_of
-from selfloop.measures.cohorts import month_index
+from selfloop.measures.periods import period_number
 from selfloop.measures.referral.network import in_network
 
 TENURES = (
@@ -81,7 +81,7 @@ def buyers_within(events: Events, window_days: int) -> ir.Table:
         "person_no",
         "referrer_no",
         "first_day",
-        month=month_index(buyers.first_at),
+        month=period_number(buyers.first_at, "month"),
         is_referred=buyers.source == "referral",
         again=(buyers.second_day - buyers.first_day <= window_days)
         .fill_null(ibis.literal(value=False))
@@ -346,7 +346,7 @@ def _histories(events: Events, spells: ir.Table) -> tuple[Links, Spells]:
             "person_no",
             "referrer_no",
             "first_day",
-            month=month_index(rows.first_at),
+            month=period_number(rows.first_at, "month"),
             exit_age=ibis.least(rows.lapse_day, events.end_day) - rows.first_day,
             has_event=rows.lapse_day <= events.end_day,
         ),

@@ -1,0 +1,1 @@
+"""The state of customers: lifecycle, RFM, how they move, who holds the revenue."""

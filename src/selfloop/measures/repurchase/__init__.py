@@ -1,0 +1,1 @@
+"""Buying again: how many go on, how long they take, when to remind them."""
