@@ -1,6 +1,7 @@
 """R(H), the growth and their intervals against the truth of simulated loops.
 
-Shops of one to four thousand buyers, a few hundred of each kind. Buyers bring
+Shops of 1,000 to 6,000 buyers, a few hundred of each kind; at 6,000 there is no kind
+in which R is off by 2 %, at fewer there is one, which has a test of its own. Buyers bring
 Poisson numbers with gamma keenness: k = inf is all alike, k = 0.1 a heavy tail (the
 keenest tenth brings nine of ten). In some shops one tree holds half of all buyers.
 """
@@ -29,7 +30,8 @@ class Kind(NamedTuple):
     n_buyers: int = 2_000
 
     def __str__(self):
-        return f"{self.seeds}, R {self.r_total}, k {self.k}, {self.n_days} days"
+        kind = f"{self.seeds}, R {self.r_total}, k {self.k}, {self.n_days} days"
+        return f"{kind}, {self.n_buyers} buyers"
 
 
 def even_of(kind, rng, n_shops, *, share=1.0, start=0, stop=None):
@@ -152,8 +154,18 @@ MANY = [
     Kind("one tree", 1.2, 0.1, 1080),
 ]
 
+LARGE = [
+    Kind("even", 0.5, 0.1, 720, 6_000),
+    Kind("even", 0.95, 0.1, 720, 6_000),
+    Kind("even", 1.2, 0.1, 180, 6_000),
+    Kind("even", 1.2, 0.1, 360, 6_000),
+    Kind("even", 1.2, 0.1, 720, 6_000),
+    Kind("one crowd", 0.95, 0.1, 720, 6_000),
+    Kind("one tree", 1.2, 0.1, 1400, 6_000),
+]
 
-@pytest.mark.parametrize("kind", MANY, ids=str)
+
+@pytest.mark.parametrize("kind", [*MANY, *LARGE], ids=str)
 def test_r_is_near_the_truth_and_its_interval_holds_it(kind):
     n_shops = 600 if kind.seeds == "one tree" else N_SHOPS
     scores = scores_of(kind, seed=20260711, n_shops=n_shops)
