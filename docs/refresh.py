@@ -42,7 +42,91 @@ _MADE_BY = {
     "people": ("`sl.people(events)`", "One row per person, in the engine."),
     "funnel_stages": ("`sl.funnel(events).stages`", "What happened so far."),
     "funnel_windows": ("`sl.funnel(events).windows`", "Rates within W days."),
-    "cohorts": ("`sl.cohorts(events).table`", "Repurchase by first month."),
+    "repurchase_steps": (
+        "`sl.repurchase(events).steps`",
+        "From each purchase to the next, so far.",
+    ),
+    "repurchase_windows": (
+        "`sl.repurchase(events).windows`",
+        "From each purchase to the next, within W days.",
+    ),
+    "repurchase_days": (
+        "`sl.repurchase(events).days`",
+        "How long those take who return within W days.",
+    ),
+    "repurchase_gaps": (
+        "`sl.repurchase_gaps(events).bins`",
+        "By days since the last purchase.",
+    ),
+    "repurchase_reminders": (
+        "`sl.repurchase_gaps(events).reminders`",
+        "When customers come back, one row per segment.",
+    ),
+    "customer_gaps": (
+        "`sl.customer_gaps(events)`",
+        "One row per buyer, in the engine.",
+    ),
+    "returning": (
+        "`sl.returning(events).table`",
+        "New and returning customers, and three rates by period.",
+    ),
+    "stage_times": ("`sl.stage_times(events).quantiles`", "When people come."),
+    "stage_times_curve": ("`sl.stage_times(events).curve`", "The same day by day."),
+    "drop_offs": (
+        "`sl.drop_offs(events, stage)`",
+        "Who is stuck; one row per person, in the engine.",
+    ),
+    "segment_differences": (
+        "`sl.compare_segments(events, by).table`",
+        "Which segments differ.",
+    ),
+    "analyses_compared": (
+        "`sl.compare(first, second).table`",
+        "What has changed.",
+    ),
+    "cohorts": (
+        "`sl.cohorts(events).table`",
+        "Who comes back, how often and for how much, by period of the first purchase.",
+    ),
+    "cohort_ages": (
+        "`sl.cohorts(events).mean_by_age()`",
+        "What an average customer does at each age.",
+    ),
+    "cohort_projection": (
+        "`sl.project_cohorts(cohorts).table`",
+        "How far each cohort will get.",
+    ),
+    "cohort_factors": (
+        "`sl.project_cohorts(cohorts).factors`",
+        "How cohorts grow from each age to the next.",
+    ),
+    "lifecycle": (
+        "`sl.lifecycle(events).table`",
+        "Active, dormant and lost customers, and every move between.",
+    ),
+    "lifecycle_previous": (
+        "`sl.lifecycle(events).previous`",
+        "The same with a memory of one period.",
+    ),
+    "rfm": ("`sl.rfm(events).table`", "Segments by recency and frequency."),
+    "rfm_grid": ("`sl.rfm(events).grid`", "Every pair of two scores."),
+    "rfm_bounds": ("`sl.rfm(events).bounds`", "Which values have which score."),
+    "rfm_people": (
+        "`sl.rfm(events).people`",
+        "One row per customer, in the engine.",
+    ),
+    "migration": (
+        "`sl.migration(events, start).table`",
+        "Where customers of each state went.",
+    ),
+    "segment_profile": (
+        "`sl.segment_profile(events, by).table`",
+        "What segments are like so far.",
+    ),
+    "segment_after": (
+        "`sl.segment_profile(events, by).after`",
+        "What segments did after a day.",
+    ),
     "lifetime_people": (
         "`sl.fit_lifetime(events).predict()`",
         "One row per buyer, in the engine.",
@@ -103,11 +187,11 @@ _MADE_BY = {
         "The same day by day.",
     ),
     "concentration": (
-        "`sl.referral_concentration(events).shares`",
-        "How few bring how many.",
+        "`sl.concentration(events).shares`",
+        "How few bring how much.",
     ),
     "lorenz": (
-        "`sl.referral_concentration(events).curve`",
+        "`sl.concentration(events).curve`",
         "Lorenz curves.",
     ),
     "anomaly_rules": (

@@ -27,6 +27,7 @@ LONGER = {
     "inputs/events.py": "one object, what it tells, and how it is put together",
     "kernels/bg_bb.py": "one model: likelihood and predictions, with formulas",
     "kernels/cnbd_k.py": "one model: likelihood and predictions, with formulas",
+    "cli/commands.py": "one list: the words and options of every command",
     "kernels/fitting.py": "one optimiser and its standard errors, with formulas",
     "kernels/forest.py": "one structure; most lines are definitions and examples",
     "kernels/gamma_gamma.py": "one model: likelihood and predictions, with formulas",
@@ -57,7 +58,8 @@ NEED_MORE = {
     "reproduction_segments", "reproduction_segments_curve", "reproduction_trend",
     "cascades", "spend_channels", "spend_months", "spend_trends", "projection_months",
     "projection_totals", "stage_leverage", "what_if", "loop_backtest",
-    "loop_cohorts",
+    "loop_cohorts", "drop_offs", "segment_differences", "analyses_compared",
+    "migration", "segment_after",
 }  # fmt: skip
 """Tables that a shop of one order does not have."""
 
@@ -220,22 +222,52 @@ def tables():
         shop.orders, shop.referrals, visits=shop.visits, spend=shop.spend
     )
     funnel, loop = sl.funnel(events), sl.self_loop(events)
+    ladder, gaps = sl.repurchase(events), sl.repurchase_gaps(events)
     network, model = sl.referral_network(events), sl.fit_lifetime(events)
     by_source = sl.fit_lifetime(events, model="mbg_nbd", covariates=["source"])
     test = sl.backtest_lifetime(events, model="mbg_nbd")
     values = sl.customer_value(events, model=model)
     grid, compared = sl.value_grid(values), sl.compare_referred(events)
     times, anomalies = sl.referral_times(events), sl.referral_anomalies(events)
-    concentration = sl.referral_concentration(events)
+    concentration, stages = sl.concentration(events), sl.stage_times(events)
+    earlier = sl.read_events(shop.orders, shop.referrals, end="2025-06-30")
+    then, now = sl.analyze(earlier), sl.analyze(events)
     links = sl.link_network(shop.referrals)
     groups = sl.reproduction(events, "first_order_quarter")
+    cohorts = sl.cohorts(events)
+    projected = sl.project_cohorts(cohorts)
     cost, ahead = sl.acquisition_cost(events), sl.project_loop(events, months=3)
+    life, rfm = sl.lifecycle(events, dormant_after_days=60), sl.rfm(events)
     return {
         "audit": events.audit,
         "people": sl.people(events),
         "funnel_stages": funnel.stages,
         "funnel_windows": funnel.windows,
-        "cohorts": sl.cohorts(events).table,
+        "stage_times": stages.quantiles,
+        "stage_times_curve": stages.curve,
+        "drop_offs": sl.drop_offs(events),
+        "segment_differences": sl.compare_segments(events, "source").table,
+        "analyses_compared": sl.compare(then, now).table,
+        "repurchase_steps": ladder.steps,
+        "repurchase_windows": ladder.windows,
+        "repurchase_days": ladder.days,
+        "repurchase_gaps": gaps.bins,
+        "repurchase_reminders": gaps.reminders,
+        "customer_gaps": sl.customer_gaps(events),
+        "returning": sl.returning(events).table,
+        "cohorts": cohorts.table,
+        "lifecycle": life.table,
+        "lifecycle_previous": life.previous,
+        "rfm": rfm.table,
+        "rfm_grid": rfm.grid,
+        "rfm_bounds": rfm.bounds,
+        "rfm_people": rfm.people,
+        "migration": sl.migration(events, "2024-12-31").table,
+        "segment_profile": sl.segment_profile(events, "source").table,
+        "segment_after": sl.segment_profile(events, "rfm").after,
+        "cohort_ages": cohorts.mean_by_age(),
+        "cohort_projection": projected.table,
+        "cohort_factors": projected.factors,
         "lifetime_people": model.predict(),
         "lifetime_intervals": model.predict_intervals(),
         "lifts": by_source.lifts(),
@@ -302,12 +334,35 @@ def bare_tables():
     orders = pd.DataFrame({"customer_id": ["a"], "date": ["2026-01-01"], "amount": [1]})
     events = sl.read_events(orders)
     funnel, loop = sl.funnel(events), sl.self_loop(events)
+    ladder, gaps = sl.repurchase(events), sl.repurchase_gaps(events)
+    cohorts = sl.cohorts(events)
+    projected = sl.project_cohorts(cohorts)
+    life, rfm = sl.lifecycle(events, dormant_after_days=60), sl.rfm(events)
     return {
         "audit": events.audit,
         "people": sl.people(events),
         "funnel_stages": funnel.stages,
         "funnel_windows": funnel.windows,
-        "cohorts": sl.cohorts(events).table,
+        "stage_times": sl.stage_times(events).quantiles,
+        "stage_times_curve": sl.stage_times(events).curve,
+        "repurchase_steps": ladder.steps,
+        "repurchase_windows": ladder.windows,
+        "repurchase_days": ladder.days,
+        "repurchase_gaps": gaps.bins,
+        "repurchase_reminders": gaps.reminders,
+        "customer_gaps": sl.customer_gaps(events),
+        "returning": sl.returning(events).table,
+        "cohorts": cohorts.table,
+        "lifecycle": life.table,
+        "lifecycle_previous": life.previous,
+        "rfm": rfm.table,
+        "rfm_grid": rfm.grid,
+        "rfm_bounds": rfm.bounds,
+        "rfm_people": rfm.people,
+        "segment_profile": sl.segment_profile(events, "source").table,
+        "cohort_ages": cohorts.mean_by_age(),
+        "cohort_projection": projected.table,
+        "cohort_factors": projected.factors,
         "customer_value": value_table(
             events, None, Sharing("halving"), horizon_days=365, discount_rate=0.0
         ),

@@ -27,8 +27,13 @@ from selfloop.cli.steps import steps
 from selfloop.core import schema
 from selfloop.core.errors import DataWarning
 from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT
+from selfloop.measures.cohorts.cells import CLOCKS
+from selfloop.measures.customers.scores import Scores
 from selfloop.measures.funnel.steps import ORDERS as FUNNEL_ORDERS
+from selfloop.measures.funnel.steps import STAGES
 from selfloop.measures.lifetime.fit import Model
+from selfloop.measures.periods import PERIODS
+from selfloop.outputs.plots.cohorts import METRICS as COHORT_METRICS
 
 # The oldest click that is supported mixes the streams unless told not to.
 _APART = "mix_stderr" in signature(CliRunner).parameters
@@ -71,6 +76,13 @@ def good(*args: str, **more: str) -> Result:
     result = run(*args, **more)
     assert result.exit_code == 0, result.output
     return result
+
+
+def bad(code: int, *args: str) -> str:
+    """Run a command that fails with a code; return what it says."""
+    result = run(*args)
+    assert result.exit_code == code, result.stderr
+    return result.stderr
 
 
 def child(*args: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -259,7 +271,9 @@ def test_one_table_can_be_chosen(tiny: dict[str, str]) -> None:
 
 def test_csv_says_which_table_it_is(tiny: dict[str, str]) -> None:
     result = good("funnel", *tiny.values(), "--format", "csv")
-    assert result.stderr == "this is the table windows; for others: --table stages\n"
+    assert result.stderr == (
+        "this is the table windows; for others: --table stages|times|differences\n"
+    )
     quiet = good("funnel", *tiny.values(), "--format", "csv", "-q")
     assert quiet.stderr == ""
     assert quiet.stdout == result.stdout
@@ -296,8 +310,11 @@ def test_cohorts_by_hand(tiny: dict[str, str]) -> None:
     answer = json.loads(good("cohorts", tiny["orders"], "--format", "json").stdout)
     # Two first bought in January, the only month, which is still running.
     assert answer["cohorts"] == [
-        {"cohort": "2026-01", "age_months": 0, "n_people": 2, "n_active": 2,
-         "share_active": 1.0, "status": "partial"}
+        {"segment": "all", "cohort": "2026-01", "age": 0, "n_people": 2, "n_active": 2,
+         "share_active": 1.0, "share_active_low": pytest.approx(0.342, abs=1e-3),
+         "share_active_high": 1.0, "share_active_since_so_far": 1.0, "n_orders": 3,
+         "revenue": 35.0, "n_orders_cumulative": 3, "revenue_cumulative": 35.0,
+         "value_per_customer": 17.5, "status": "partial"}
     ]  # fmt: skip
 
 
@@ -309,6 +326,115 @@ def test_cohorts_are_laid_out_as_a_triangle(shop: dict[str, str]) -> None:
     assert lines[-1].count("%") == 1
     assert lines[-1].endswith("*")
     assert "--format csv" in result.stderr
+
+
+def test_segments_are_compared_by_one_column(shop: dict[str, str]) -> None:
+    tables = shop["orders"], shop["referrals"], shop["visits"]
+    answer = json.loads(
+        good("funnel", *tables, "--by", "source", "--format", "json").stdout
+    )
+    events = sl.read_events(tables[0], tables[1], visits=tables[2])
+    expected = sl.compare_segments(events, "source").table
+    found = pd.DataFrame(answer["differences"])
+    assert found["verdict"].tolist() == expected["verdict"].tolist()
+    assert found["difference"].tolist() == pytest.approx(expected["difference"])
+    times = pd.DataFrame(answer["times"])
+    assert set(times["segment"]) == {"(all)", *expected["segment"]}
+    shown = good("funnel", *tables, "--by", "source", "--against", "paid")
+    assert "comparisons allowed for" in shown.stderr
+    assert "segments that differ" in shown.stdout
+    assert "no segment 'x'" in bad(
+        2, "funnel", *tables, "--by", "source", "--against", "x"
+    )
+    assert "--against needs one --by" in bad(2, "funnel", *tables, "--against", "paid")
+
+
+def test_who_is_stuck(shop: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "stuck.csv"
+    good("stuck", shop["orders"], "--min-days", "60", "-o", str(path))
+    written = pd.read_csv(path)
+    events = sl.read_events(shop["orders"])
+    expected = sl.drop_offs(events, min_days=60).to_pandas()
+    assert set(written["person_id"]) == set(expected["person_id"])
+    shown = good("stuck", shop["orders"], "--min-days", "60", "--top", "3")
+    assert f"the top 3 of {len(expected)} people by revenue" in shown.stderr
+    assert bad(2, "stuck", shop["orders"], "--stage", "conversion").startswith(
+        "error: SL301"
+    )
+
+
+def test_repurchase_is_that_of_the_library(shop: dict[str, str]) -> None:
+    answer = json.loads(good("repurchase", shop["orders"], "--format", "json").stdout)
+    events = sl.read_events(shop["orders"])
+    ladder, gaps = sl.repurchase(events), sl.repurchase_gaps(events)
+    found = pd.DataFrame(answer["windows"])
+    assert found["n_matured"].tolist() == ladder.windows["n_matured"].tolist()
+    assert answer["reminders"][0]["days_50"] == gaps.reminders["days_50"].iloc[0]
+    rates = pd.DataFrame(answer["returning"])
+    assert rates["n_new"].sum() == events.totals["n_buyers"]
+    by_source = good("repurchase", shop["orders"], "--by", "source", "--period", "week")
+    for words in ("(all)", "when to remind them", "three rates"):
+        assert words in by_source.stdout
+
+
+def test_segments_are_those_of_the_library(shop: dict[str, str]) -> None:
+    options = "--dormant-after-days", "60", "--scores", "fixed", "--since", "2025-06-30"
+    answer = json.loads(
+        good("segments", shop["orders"], *options, "--format", "json").stdout
+    )
+    events = sl.read_events(shop["orders"])
+    counts = sl.rfm(events, scores="fixed").table["n_people"]
+    assert [s["n_people"] for s in answer["segments"]] == counts.tolist()
+    moved = sl.migration(events, "2025-06-30", scores="fixed").table
+    assert [m["n_people"] for m in answer["migration"]] == moved["n_people"].tolist()
+    flows = sl.lifecycle(events, dormant_after_days=60).table
+    assert [p["n_closing"] for p in answer["lifecycle"]] == flows["n_closing"].tolist()
+    assert answer["missing"] == []
+    shown = good("segments", shop["orders"], "--lang", "zh").stdout
+    for words in ("按最近购买与次数", "收入集中度", "列说明"):
+        assert words in shown
+
+
+def test_segments_of_a_young_shop_say_what_is_missing(shop: dict[str, str]) -> None:
+    young = good("segments", shop["orders"], "--end", "2024-06-30")
+    assert "lifecycle: dormant_after_days must be given" in young.stdout
+    answer = good("segments", shop["orders"], "--end", "2024-02-15", "--format", "json")
+    assert json.loads(answer.stdout)["lifecycle"] == []
+    said = bad(2, "segments", shop["orders"], "--since", "2031-01-01")
+    assert "at must lie between" in said
+
+
+def test_two_reports_are_compared(shop: dict[str, str], tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"{name}.json") for name in ("old", "new")]
+    good("report", shop["orders"], "--end", "2025-06-30", "-o", paths[0])
+    good("report", shop["orders"], "-o", paths[1])
+    answer = json.loads(good("compare", *paths, "--format", "json").stdout)
+    expected = sl.compare(*paths).table
+    assert [line["measure"] for line in answer["compare"]] == expected[
+        "measure"
+    ].tolist()
+    assert answer["n_days_shared"] > 300
+    shown = good("compare", *paths)
+    assert "days are in both" in shown.stderr
+    assert "old.json" in shown.stdout
+    assert "SL125" in bad(2, "compare", paths[0], shop["orders"])
+    assert "SL105" in bad(3, "compare", paths[0], str(tmp_path / "none.json"))
+
+
+def test_cohorts_are_those_of_the_library(shop: dict[str, str]) -> None:
+    options = "--period", "week", "--clock", "rolling", "--metric", "n_orders"
+    answer = json.loads(
+        good("cohorts", shop["orders"], *options, "--format", "json").stdout
+    )
+    events = sl.read_events(shop["orders"])
+    expected = sl.cohorts(events, "week", clock="rolling")
+    cells = pd.DataFrame(answer["cohorts"])
+    assert cells["n_active"].tolist() == expected.table["n_active"].tolist()
+    ahead = sl.project_cohorts(expected, "n_orders").table
+    assert len(answer["ahead"]) == len(ahead)
+    assert answer["projected"] == "n_orders"
+    by_source = good("cohorts", shop["orders"], "--by", "source", "--metric", "revenue")
+    assert by_source.stdout.count("organic") > 3
 
 
 def test_loop_by_hand(tiny: dict[str, str]) -> None:
@@ -534,10 +660,26 @@ def test_the_models_of_the_command_line_are_those_of_the_library() -> None:
     assert get_args(Model) == MODELS
 
 
-def test_the_orders_of_the_command_line_are_those_of_the_library() -> None:
-    (funnel,) = [command for command in COMMANDS if command.name == "funnel"]
-    (option,) = [p for p in funnel.params if p.name == "order"]
-    assert tuple(option.type.choices) == FUNNEL_ORDERS
+@pytest.mark.parametrize(
+    ("command", "name", "expected"),
+    [
+        ("funnel", "order", FUNNEL_ORDERS),
+        ("stuck", "order", FUNNEL_ORDERS),
+        ("stuck", "stage", STAGES[1:]),
+        ("repurchase", "period_length", PERIODS),
+        ("segments", "period_length", PERIODS),
+        ("segments", "scores", get_args(Scores)),
+        ("cohorts", "period_length", PERIODS),
+        ("cohorts", "clock", CLOCKS),
+        ("cohorts", "metric", COHORT_METRICS),
+    ],
+)
+def test_the_choices_of_the_command_line_are_those_of_the_library(
+    command: str, name: str, expected: tuple[str, ...]
+) -> None:
+    (found,) = [c for c in COMMANDS if c.name == command]
+    (option,) = [p for p in found.params if p.name == name]
+    assert tuple(option.type.choices) == expected
 
 
 def test_lifetime_goes_to_a_file(shop: dict[str, str], tmp_path: Path) -> None:

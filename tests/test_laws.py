@@ -37,6 +37,7 @@ MONEY = {
     "generations": ["revenue", "revenue_per_buyer", "value_matured",
                     "value_matured_low", "value_matured_high"],
     "network": ["revenue", "subtree_revenue"],
+    "cohorts": ["revenue", "revenue_cumulative", "value_per_customer"],
 }  # fmt: skip
 """Columns of money in the tables that the laws look at."""
 

@@ -26,7 +26,20 @@ _HOME = {
     "Shop": "selfloop.inputs.shop",
     "Source": "selfloop.inputs.shop",
     "funnel": "selfloop.measures.funnel.rates",
-    "cohorts": "selfloop.measures.cohorts",
+    "repurchase": "selfloop.measures.repurchase.ladder",
+    "repurchase_gaps": "selfloop.measures.repurchase.gaps",
+    "customer_gaps": "selfloop.measures.repurchase.customer_gaps",
+    "returning": "selfloop.measures.repurchase.returning",
+    "stage_times": "selfloop.measures.funnel.times",
+    "drop_offs": "selfloop.measures.funnel.stuck",
+    "compare_segments": "selfloop.measures.funnel.differences",
+    "compare": "selfloop.outputs.compare",
+    "cohorts": "selfloop.measures.cohorts.triangle",
+    "project_cohorts": "selfloop.measures.cohorts.ahead",
+    "lifecycle": "selfloop.measures.customers.lifecycle",
+    "rfm": "selfloop.measures.customers.rfm",
+    "migration": "selfloop.measures.customers.migration",
+    "segment_profile": "selfloop.measures.customers.profile",
     "fit_lifetime": "selfloop.measures.lifetime.fit",
     "compare_models": "selfloop.measures.lifetime.compare",
     "backtest_lifetime": "selfloop.measures.lifetime.backtest",
@@ -35,7 +48,7 @@ _HOME = {
     "write_lifetime": "selfloop.outputs.lifetime_json",
     "from_lifetimes": "selfloop.measures.lifetime.fit",
     "to_lifetimes_frame": "selfloop.measures.lifetime.peer",
-    "referral_concentration": "selfloop.measures.referral.concentration",
+    "concentration": "selfloop.measures.concentration",
     "backtest_referrals": "selfloop.measures.referral.backtest",
     "fit_referrals": "selfloop.measures.referral.fit",
     "referral_times": "selfloop.measures.referral.timing",
@@ -94,31 +107,44 @@ __all__ = [
     "backtest_loop",
     "backtest_referrals",
     "cohorts",
+    "compare",
     "compare_models",
     "compare_referred",
+    "compare_segments",
+    "concentration",
+    "customer_gaps",
     "customer_value",
+    "drop_offs",
     "fit_lifetime",
     "fit_referrals",
     "from_lifetimes",
     "funnel",
+    "lifecycle",
     "link_network",
     "loop_growth",
+    "migration",
     "order_credits",
     "people",
     "plot",
+    "project_cohorts",
     "project_loop",
     "read_events",
     "read_lifetime",
     "referral_anomalies",
-    "referral_concentration",
     "referral_network",
     "referral_times",
     "reproduction",
+    "repurchase",
+    "repurchase_gaps",
+    "returning",
+    "rfm",
+    "segment_profile",
     "self_loop",
     "simulate",
     "simulate_files",
     "spend_distribution",
     "stage_leverage",
+    "stage_times",
     "to_igraph",
     "to_lifetimes_frame",
     "to_networkx",
@@ -163,9 +189,18 @@ if TYPE_CHECKING:
     from selfloop.inputs.shop import Shop, Source
     from selfloop.inputs.simulate import Simulation, simulate, simulate_files
     from selfloop.measures.analyze import analyze
-    from selfloop.measures.cohorts import cohorts
+    from selfloop.measures.cohorts.ahead import project_cohorts
+    from selfloop.measures.cohorts.triangle import cohorts
+    from selfloop.measures.concentration import concentration
     from selfloop.measures.credit import order_credits
+    from selfloop.measures.customers.lifecycle import lifecycle
+    from selfloop.measures.customers.migration import migration
+    from selfloop.measures.customers.profile import segment_profile
+    from selfloop.measures.customers.rfm import rfm
+    from selfloop.measures.funnel.differences import compare_segments
     from selfloop.measures.funnel.rates import funnel
+    from selfloop.measures.funnel.stuck import drop_offs
+    from selfloop.measures.funnel.times import stage_times
     from selfloop.measures.grid import value_grid
     from selfloop.measures.lifetime.backtest import backtest_lifetime
     from selfloop.measures.lifetime.compare import compare_models
@@ -183,13 +218,17 @@ if TYPE_CHECKING:
     from selfloop.measures.loop.what_if import what_if
     from selfloop.measures.referral.anomalies import referral_anomalies
     from selfloop.measures.referral.backtest import backtest_referrals
-    from selfloop.measures.referral.concentration import referral_concentration
     from selfloop.measures.referral.fit import fit_referrals
     from selfloop.measures.referral.links import link_network
     from selfloop.measures.referral.network import referral_network
     from selfloop.measures.referral.referred import compare_referred
     from selfloop.measures.referral.timing import referral_times
+    from selfloop.measures.repurchase.customer_gaps import customer_gaps
+    from selfloop.measures.repurchase.gaps import repurchase_gaps
+    from selfloop.measures.repurchase.ladder import repurchase
+    from selfloop.measures.repurchase.returning import returning
     from selfloop.measures.social import customer_value
+    from selfloop.outputs.compare import compare
     from selfloop.outputs.handover import to_igraph, to_networkx, write_graph
     from selfloop.outputs.lifetime_json import read_lifetime, write_lifetime
     from selfloop.outputs.plots import plot

@@ -1,9 +1,9 @@
 """R(H), the growth and their intervals against the truth of simulated loops.
 
 Shops of 1,000 to 6,000 buyers, a few hundred of each kind; at 6,000 there is no kind
-in which R is off by 2 %, at fewer there is one, which has a test of its own. Buyers bring
-Poisson numbers with gamma keenness: k = inf is all alike, k = 0.1 a heavy tail (the
-keenest tenth brings nine of ten). In some shops one tree holds half of all buyers.
+in which R is off by 2 %, at fewer there is one, which has a test of its own. Buyers
+bring Poisson numbers with gamma keenness: k = inf is all alike, k = 0.1 a heavy tail
+(the keenest tenth brings nine of ten). In some shops one tree holds half of all buyers.
 """
 
 from typing import NamedTuple

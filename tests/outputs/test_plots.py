@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from datetime import date
+from functools import cache
 from types import SimpleNamespace
 
 import ibis
@@ -19,7 +20,7 @@ from matplotlib.patches import Circle, Rectangle
 import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.errors import DataWarning, SettingError
-from selfloop.measures.cohorts import Cohorts
+from selfloop.measures.cohorts.triangle import Cohorts
 from selfloop.measures.funnel.rates import Funnel
 from selfloop.measures.loop.overall import SelfLoop
 from selfloop.measures.referral.network import ReferralNetwork
@@ -149,17 +150,16 @@ def make_loop(*, referrals: bool = True) -> SelfLoop:
     )
 
 
+@cache
 def make_cohorts() -> Cohorts:
     """Three cohorts; the last diagonal is partial, what lies beyond is not there."""
-    rows = [
-        ("2026-08", 0, 100, 100, 1.0, "complete"),
-        ("2026-08", 1, 100, 20, 0.2, "complete"),
-        ("2026-08", 2, 100, 12, 0.12, "partial"),
-        ("2026-09", 0, 50, 50, 1.0, "complete"),
-        ("2026-09", 1, 50, 4, 0.08, "partial"),
-        ("2026-10", 0, 70, 70, 1.0, "partial"),
-    ]
-    return Cohorts(table=frame("cohorts", rows), end=END)
+    bought = [
+        ("a", 100, "2026-08"), ("a", 20, "2026-09"), ("a", 12, "2026-10"),
+        ("b", 50, "2026-09"), ("b", 4, "2026-10"), ("c", 70, "2026-10"),
+    ]  # fmt: skip
+    rows = [(f"{who}{i}", f"{m}-10", 5) for who, n, m in bought for i in range(n)]
+    orders = pd.DataFrame(rows, columns=["customer_id", "ordered_at", "amount"])
+    return sl.cohorts(sl.read_events(orders, end=END))
 
 
 def make_summary(**changes) -> ValueSummary:
@@ -490,46 +490,6 @@ def test_reproduction_without_referrals_draws_nothing():
     ax = plots.plot_reproduction(make_loop(referrals=False))
     assert "needs the table of referrals" in words(ax)
     assert len(ax.lines) == 0
-
-
-# ---- cohorts ---------------------------------------------------------------------
-
-
-def test_cohorts_have_one_colour_scale_from_zero_and_blanks_where_nothing_is_known():
-    ax = plots.plot_cohorts(make_cohorts())
-    (image,) = ax.images
-    # month 0 is left out; the largest share 0.20 is the top of the scale
-    expected = [[0.2, 0.12], [0.08, np.nan], [np.nan, np.nan]]
-    np.testing.assert_allclose(image.get_array().filled(np.nan), expected)
-    assert (image.norm.vmin, image.norm.vmax) == (0, pytest.approx(0.2))
-
-
-def test_partial_cells_are_hatched_and_no_others():
-    ax = plots.plot_cohorts(make_cohorts())
-    hatched = {(p.get_x() + 0.5, p.get_y() + 0.5) for p in ax.patches if p.get_hatch()}
-    assert hatched == {(2, 0), (1, 1)}  # (age, row)
-
-
-def test_cohorts_show_percent_and_size():
-    shown = words(plots.plot_cohorts(make_cohorts()))
-    assert {"20", "12", "8"} <= set(shown)
-    assert any(t.split() == ["2026-09", "50"] for t in shown)
-
-
-def test_many_cohorts_leave_out_the_numbers():
-    months = [f"{2020 + i // 12}-{i % 12 + 1:02d}" for i in range(30)]
-    rows = [(m, a, 9, 3, 0.3, "complete") for i, m in enumerate(months)
-            for a in range(30 - i)]  # fmt: skip
-    ax = plots.plot_cohorts(Cohorts(table=frame("cohorts", rows), end=END))
-    assert "30" not in [t.get_text() for t in ax.texts]
-
-
-def test_cohorts_of_one_month_have_nothing_to_show():
-    table = make_cohorts().table.tail(1)
-    ax = plots.plot_cohorts(Cohorts(table=table, end=END))
-    assert "no data" in words(ax)
-    empty = Cohorts(table=frame("cohorts", []), end=END)
-    assert "no data" in words(plots.plot_cohorts(empty))
 
 
 # ---- values ----------------------------------------------------------------------

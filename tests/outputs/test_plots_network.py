@@ -14,7 +14,7 @@ from matplotlib.text import Text
 import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.errors import SettingError
-from selfloop.measures.referral.concentration import Concentration
+from selfloop.measures.concentration import Concentration
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.outputs import plots
 from selfloop.outputs.plots import fonts
@@ -69,11 +69,11 @@ def make_network(generations=None, trees=None, **changes) -> ReferralNetwork:
 def make_concentration(**changes) -> Concentration:
     """500 buyers of whom 100 brought somebody; 40 referrers without intervals."""
     tops = {"share_top_1": 0.2, "share_top_10": 0.7, "share_top_20": 1.0}
-    buyers = {"group": "buyers", "n_people": 500, "n_referrals": 200, "gini": 0.85,
+    buyers = {"group": "buyers", "n_people": 500, "total": 200, "gini": 0.85,
               "gini_low": 0.82, "gini_high": 0.88, "share_top_10_low": 0.65,
               "share_top_10_high": 0.75, "share_top_20_low": 0.99,
               "share_top_20_high": 1.0, "reason": ""}  # fmt: skip
-    referrers = {"group": "referrers", "n_people": 40, "n_referrals": 210,
+    referrers = {"group": "referrers", "n_people": 40, "total": 210,
                  "gini": 0.3, "share_top_10": 0.4, "share_top_20": 0.5,
                  "reason": "few"}  # fmt: skip
     corners = {"buyers": [(0, 0), (0.8, 0), (0.9, 0.3), (0.99, 0.8), (1, 1)],
@@ -254,7 +254,7 @@ def test_the_band_is_the_interval_of_the_top_tenth():
 
 def test_curves_lie_on_their_marks():
     shop = sl.simulate(n_visitors=3000, seed=7)
-    found = sl.referral_concentration(sl.read_events(shop.orders, shop.referrals))
+    found = sl.concentration(sl.read_events(shop.orders, shop.referrals), "referrals")
     ax = plots.plot_concentration(found)
     curves = [line.get_xydata() for line in ax.lines if len(line.get_xdata()) > 2]
     marks = [line.get_xydata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
@@ -275,7 +275,7 @@ def test_a_group_without_a_curve_says_why():
 
 def test_without_any_curve_only_the_reasons_are_shown():
     found = make_concentration()
-    none = found.shares.assign(n_people=[500, 0], n_referrals=0)
+    none = found.shares.assign(n_people=[500, 0], total=0)
     ax = plots.plot_concentration(
         make_concentration(shares=none, curve=found.curve.head(0))
     )

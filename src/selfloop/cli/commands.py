@@ -32,6 +32,21 @@ MODELS = (
 )  # fmt: skip
 """Models of purchases, as `selfloop.fit_lifetime` takes them."""
 
+PERIODS = "day", "week", "month", "quarter"
+"""Choices of ``--period``."""
+
+CLOCKS = "calendar", "rolling"
+"""Choices of ``--clock``."""
+
+METRICS = "share_active", "n_orders", "revenue", "value_per_customer"
+"""Choices of ``--metric``."""
+
+SCORES = "quantile", "fixed"
+"""Choices of ``--scores``."""
+
+STAGES = "conversion", "repurchase", "referral"
+"""Choices of ``--stage``."""
+
 _PEOPLE = [
     *schema.names("people"), "arrived_month", "arrived_quarter", "first_order_month",
     "first_order_quarter",
@@ -87,6 +102,11 @@ _FONT = click.option(
     show_default=True, help="Chinese characters as a font in the page.",
 )  # fmt: skip
 
+_TOP = click.option(
+    "--top", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
+    help="Rows shown without -o.",
+)  # fmt: skip
+
 _REPORT = _command(
     "report", "pages:report",
     INPUTS, BAD_ROWS, VALUE, _TITLE, _FONT,
@@ -113,18 +133,47 @@ _FUNNEL = _command(
         "--order", type=click.Choice(ORDERS), default="loop", show_default=True,
         help="strict: each stage is a share of the one before.",
     ),
-    shown("windows", "stages"),
+    click.option(
+        "--against", metavar="SEGMENT",
+        help="With one --by: compare all segments with this one, not with the rest.",
+    ),
+    click.option(
+        "--window-days", type=click.IntRange(1, 36_525), default=90, show_default=True,
+        metavar="DAYS", help="Window in which segments are compared.",
+    ),
+    shown("windows", "stages", "times", "differences"),
     example="selfloop funnel orders.csv referrals.csv visits.csv --by source",
     answers="How many come, buy, buy again and bring others.",
     more="Table windows has the shares within 30, 90, 180 and 365 days; stages what "
-    "happened so far. With --by, lines (all) are of all together.",
+    "happened so far; times how long people take; differences which segments of one "
+    "--by differ beyond chance. With --by, lines (all) are of all together.",
+)  # fmt: skip
+
+_PERIOD = click.option(
+    "--period", "period_length", type=click.Choice(PERIODS), default="month",
+    show_default=True, help="Length of the periods.",
 )  # fmt: skip
 
 _COHORTS = _command(
-    "cohorts", "tables:cohorts",
-    INPUTS, BAD_ROWS, shown("cohorts"),
-    example="selfloop cohorts orders.csv",
-    answers="How many customers of one month come back in the months after.",
+    "cohorts", "cohorts:cohorts",
+    INPUTS, BAD_ROWS, _PERIOD,
+    click.option(
+        "--clock", type=click.Choice(CLOCKS), default="calendar", show_default=True,
+        help="rolling: ages in blocks of 1, 7, 30 or 91 days from each first purchase.",
+    ),
+    click.option(
+        "--by", type=click.Choice(_PEOPLE), metavar="COLUMN",
+        help="Break down by a column of people, such as source.",
+    ),
+    click.option(
+        "--metric", type=click.Choice(METRICS), default="share_active",
+        show_default=True, help="What is shown by cohort and age, and projected.",
+    ),
+    shown("cohorts", "ages", "ahead"),
+    example="selfloop cohorts orders.csv --period week --metric value_per_customer",
+    answers="How many customers of one period come back, and what they are worth.",
+    more="Table cohorts has every cell, ages the average customer at each age from "
+    "finished cells, ahead how far young cohorts will get.",
 )  # fmt: skip
 
 _LOOP = _command(
@@ -137,13 +186,100 @@ _LOOP = _command(
     "has R by age, lineage what came of the people whom nobody brought.",
 )  # fmt: skip
 
-_CUSTOMERS = _command(
-    "customers", "tables:customers",
-    INPUTS, BAD_ROWS, VALUE,
+_STUCK = _command(
+    "stuck", "people:stuck",
+    INPUTS, BAD_ROWS,
     click.option(
-        "--top", type=click.IntRange(min=1), default=20, show_default=True,
-        metavar="N", help="Rows shown without -o.",
+        "--stage", type=click.Choice(STAGES),
+        default="repurchase", show_default=True,
+        help="The stage they have not reached.",
     ),
+    click.option(
+        "--min-days", type=click.IntRange(min=0), default=0, show_default=True,
+        metavar="DAYS", help="Only people who have been stuck for at least so long.",
+    ),
+    click.option(
+        "--within-days", type=click.IntRange(1, 36_525), default=90, show_default=True,
+        metavar="DAYS", help="Days ahead in which such people may still come.",
+    ),
+    click.option(
+        "--order", type=click.Choice(ORDERS), default="loop", show_default=True,
+        help="strict: at referral only who bought twice can be stuck.",
+    ),
+    _TOP,
+    shown("stuck"),
+    example="selfloop stuck orders.csv --min-days 60 -o stuck.csv",
+    answers="Who could have bought (again) or brought somebody, and has not yet.",
+    more="With -o all of them are written; without it the top ones are shown, by "
+    "revenue. Column share_coming is of all people who were stuck as long.",
+)  # fmt: skip
+
+_REPURCHASE = _command(
+    "repurchase", "repurchase:repurchase",
+    INPUTS, BAD_ROWS,
+    click.option(
+        "--by", type=click.Choice(_PEOPLE), metavar="COLUMN", multiple=True,
+        help="Break down by a column of people, such as source; once or twice.",
+    ),
+    _PERIOD,
+    click.option(
+        "--bin-days", type=click.IntRange(1, 366), default=7, show_default=True,
+        metavar="DAYS", help="Width of the bins of days since the last purchase.",
+    ),
+    shown("windows", "steps", "days", "gaps", "reminders", "returning"),
+    example="selfloop repurchase orders.csv",
+    answers="How many buy again, how long they take, and when to remind them.",
+    more="Table windows has the shares that go on from the first purchase to the "
+    "second, from the second to the third ... within 30, 90, 180 and 365 days; days "
+    "how long they take; gaps how likely a purchase is by days since the last; "
+    "reminders when most come back; returning the three repeat rates of each period.",
+)  # fmt: skip
+
+_SEGMENTS = _command(
+    "segments", "repurchase:segments",
+    INPUTS, BAD_ROWS,
+    click.option(
+        "--scores", type=click.Choice(SCORES), default="quantile", show_default=True,
+        help="RFM scores by rank, or by edges that stay the same.",
+    ),
+    click.option(
+        "--since", metavar="YYYY-MM-DD",
+        help="Day from which customers have moved; by default 90 days before the end.",
+    ),
+    _PERIOD,
+    click.option(
+        "--dormant-after-days", type=click.IntRange(1, 36_525), metavar="DAYS",
+        help="Dormant after so many days without a purchase; by default as the gaps "
+        "of the shop suggest.",
+    ),
+    click.option(
+        "--lost-after-days", type=click.IntRange(2, 36_525), metavar="DAYS",
+        help="Lost after so many; by default three times those of dormant.",
+    ),
+    shown("segments", "after", "migration", "lifecycle", "grid", "bounds",
+          "concentration"),
+    example="selfloop segments orders.csv --table migration",
+    answers="In which state customers are, where they went, who holds the revenue.",
+    more="Table segments has customers by recency and frequency (RFM), grid each pair "
+    "of scores, after what the segments of that day did since, migration where they "
+    "went, lifecycle the active, dormant and lost of each period, concentration the "
+    "share of the top 1, 10 and 20 %.",
+)  # fmt: skip
+
+_COMPARE = _command(
+    "compare", "comparing:compare",
+    click.argument("first", type=click.Path(), metavar="FIRST.json"),
+    click.argument("second", type=click.Path(), metavar="SECOND.json"),
+    shown("compare"),
+    example="selfloop compare march.json june.json",
+    answers="What has changed from one report to another, and what may be chance.",
+    more="selfloop report writes the JSON file beside each page.",
+)  # fmt: skip
+
+_CUSTOMERS = _command(
+    "customers", "people:customers",
+    INPUTS, BAD_ROWS, VALUE,
+    _TOP,
     shown("customers"),
     example="selfloop customers orders.csv referrals.csv -o customers.parquet",
     answers="What each customer is worth: lifetime value and social value.",
@@ -297,7 +433,8 @@ def _completion(ctx: click.Context, shell: str) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    _REPORT, _FUNNEL, _COHORTS, _CUSTOMERS, _LIFETIME, _LOOP, _OUTLOOK, _REFERRALS,
-    _VALIDATE, _COLUMNS, _SIMULATE, _DEMO, _completion,
+    _REPORT, _FUNNEL, _STUCK, _REPURCHASE, _COHORTS, _SEGMENTS, _CUSTOMERS, _LIFETIME,
+    _LOOP, _OUTLOOK, _REFERRALS, _COMPARE, _VALIDATE, _COLUMNS, _SIMULATE, _DEMO,
+    _completion,
 )  # fmt: skip
 """All commands, in the order of the help."""

@@ -1,26 +1,23 @@
-"""Commands that answer with tables: funnel, cohorts, loop, customers."""
+"""Commands that answer with tables: funnel and loop."""
 
 import math
 from collections.abc import Sequence
 from datetime import date
 
-import ibis
-import ibis.expr.types as ir
 import pandas as pd
 
-from selfloop.cli.manner import Manner, put
+from selfloop.cli.manner import Manner
 from selfloop.cli.options import Inputs
-from selfloop.cli.results import Form, Result, Section, deliver, rendered
+from selfloop.cli.results import Form, Result, Section, deliver, empty
 from selfloop.cli.texts import sentence
-from selfloop.cli.work import n_unreadable, read, size, target, working
+from selfloop.cli.work import n_unreadable, read, working
 from selfloop.core.display import format_value
-from selfloop.core.settings import LedgerRule
+from selfloop.core.errors import SettingError
 from selfloop.inputs.events import Events
-from selfloop.measures import cohorts as cohort_measure
-from selfloop.measures import social as social_measure
 from selfloop.measures.funnel import rates as funnel_measure
+from selfloop.measures.funnel.differences import REST, compare_segments
+from selfloop.measures.funnel.times import stage_times
 from selfloop.measures.loop import overall as loop_measure
-from selfloop.outputs.tables import FORMATS, format_table, write_table
 
 _WINDOW_COLUMNS = [
     "segment", "segment_2", "stage", "window_days", "n_matured", "share_matured",
@@ -31,11 +28,10 @@ _MONTH_COLUMNS = [
     "month", "n_orders", "n_repeat", "n_first_referral", "n_first_paid",
     "n_first_organic", "n_first_unknown", "share_orders", "share_revenue", "status",
 ]  # fmt: skip
-_CUSTOMER_COLUMNS = [
-    "person_id", "source", "n_purchases", "revenue", "expected_value",
-    "lifetime_value", "n_referred", "social_value", "total_value",
+_DIFFERENCE_COLUMNS = [
+    "segment", "against", "stage", "n_matured", "share_matured", "share_against",
+    "difference", "difference_low", "difference_high", "p_adjusted", "verdict",
 ]  # fmt: skip
-_LAST_MONTH = 12
 
 
 def funnel(
@@ -44,6 +40,8 @@ def funnel(
     *,
     by: Sequence[str],
     order: str,
+    against: str | None,
+    window_days: int,
     out: str | None,
     format: str,  # noqa: A002 - the name of the option
     table: str | None,
@@ -60,6 +58,10 @@ def funnel(
         Breakdowns, none to two.
     order : str
         ``loop`` or ``strict``.
+    against : str or None
+        The segment that others are compared with; each with all others when None.
+    window_days : int
+        Window of the comparison.
     out, format, table
         See `selfloop.cli.results.Form`.
     """
@@ -69,6 +71,17 @@ def funnel(
         events = read(inputs, say)
         say("funnel")
         found = funnel_measure.funnel(events, by, order=order)
+        say("times")
+        times = stage_times(events, by, order=order)
+        differences = empty("segment_differences")
+        if len(by) == 1:
+            say("differences")
+            differences = compare_segments(
+                events, by[0], order=order, against=against or REST,
+                window_days=window_days,
+            ).table  # fmt: skip
+        elif against is not None:
+            raise SettingError("--against needs one --by")
     hidden = ["segment", "segment_2"][len(by) :]
     stages = pd.concat([found.stage_totals, found.stages], ignore_index=True)
     every = pd.concat([found.window_totals, found.windows], ignore_index=True)
@@ -76,69 +89,45 @@ def funnel(
     unused = [] if windows["reason"].astype(bool).any() else ["reason"]
     result = Result(
         "funnel",
-        {"windows": every, "stages": stages},
-        {**_period(events), "by": list(by), "order": order},
-        [*_period_label(events), *([("by", ", ".join(by))] if by else [])],
+        {
+            "windows": every,
+            "stages": stages,
+            "times": pd.concat(
+                [times.quantile_totals, times.quantiles], ignore_index=True
+            ),
+            "differences": differences,
+        },
+        {**period(events), "by": list(by), "order": order},
+        [*period_label(events), *([("by", ", ".join(by))] if by else [])],
         [
             Section("stages", stages.drop(columns=hidden), "funnel_stages"),
             Section("windows", windows.drop(columns=[*hidden, *unused]),
                     "funnel_windows"),
+            *_clear(differences),
         ],
     )  # fmt: skip
     deliver(result, form, manner)
+    if not form.is_file and format == "table" and table is None:
+        _tell_differences(differences, window_days, manner)
     tell_notes(events, inputs, manner)
 
 
-def cohorts(
-    inputs: Inputs,
-    manner: Manner,
-    *,
-    out: str | None,
-    format: str,  # noqa: A002 - the name of the option
+def _clear(differences: pd.DataFrame) -> list[Section]:
+    """Return the differences that stand, as a section; none without any."""
+    rows = differences[differences["verdict"].isin(["higher", "lower"])]
+    shown = rows[_DIFFERENCE_COLUMNS]
+    return [Section("stand", shown, "segment_differences")] if len(rows) else []
+
+
+def _tell_differences(
+    differences: pd.DataFrame, window_days: int, manner: Manner
 ) -> None:
-    """Show how many customers of one month come back in the months after.
-
-    Parameters
-    ----------
-    inputs : Inputs
-        Files and settings.
-    manner : Manner
-        How the command speaks.
-    out, format
-        See `selfloop.cli.results.Form`.
-    """
-    form = Form(out, format)
-    form.check()
-    with working(manner) as say:
-        events = read(inputs, say)
-        say("cohorts")
-        found = cohort_measure.cohorts(events).table
-    result = Result(
-        "cohorts",
-        {"cohorts": found},
-        _period(events),
-        _period_label(events),
-        [Section("", _triangle(found))],
-    )
-    deliver(result, form, manner)
-    if not form.is_file and format == "table":
-        manner.tell(sentence("first_months", manner.voice, last=_LAST_MONTH))
-    tell_notes(events, inputs, manner)
-
-
-def _triangle(cells: pd.DataFrame) -> pd.DataFrame:
-    """Lay the cells out by cohort and age; running months get a star."""
-    near = cells[cells["age_months"] <= _LAST_MONTH]
-    texts = [
-        format_value(share, "share") + ("*" if status == "partial" else "")
-        for share, status in zip(near["share_active"], near["status"], strict=True)
-    ]
-    wide = near.assign(cell=texts).pivot_table(
-        index=["cohort", "n_people"], columns="age_months", values="cell",
-        aggfunc="first",
-    )  # fmt: skip
-    wide.columns = [str(age) for age in wide.columns]
-    return wide.reset_index().fillna("")
+    """Say how many segments were compared and how many differ."""
+    told = differences[differences["verdict"] != ""]
+    if len(told):
+        n = int((told["verdict"] != "open").sum())
+        counts = {"n": n, "all": len(told), "days": window_days}
+        manner.tell(sentence("differ", manner.voice, **counts))
 
 
 def loop(
@@ -166,7 +155,7 @@ def loop(
         events = read(inputs, say)
         say("loop")
         found = loop_measure.self_loop(events)
-    labels = [*_period_label(events), *_loop_labels(found)]
+    labels = [*period_label(events), *_loop_labels(found)]
     reproduction = found.reproduction
     if not reproduction["reason"].astype(bool).any():
         reproduction = reproduction.drop(columns="reason")
@@ -180,7 +169,7 @@ def loop(
             "lineage": found.lineage,
             "lineage_months": found.lineage_months,
         },
-        _period(events) | _loop_facts(found),
+        period(events) | _loop_facts(found),
         labels,
         [
             Section("reproduction", reproduction, "reproduction"),
@@ -229,85 +218,19 @@ def _loop_labels(found: loop_measure.SelfLoop) -> list[tuple[str, str]]:
     ]
 
 
-def customers(
-    inputs: Inputs,
-    manner: Manner,
-    *,
-    rule: LedgerRule,
-    horizon_days: int,
-    discount_rate: float,
-    top: int,
-    out: str | None,
-    format: str,  # noqa: A002 - the name of the option
-) -> None:
-    """Show or write what each customer is worth.
+def period(events: Events) -> dict[str, str]:
+    """Return the observed period, for JSON.
 
     Parameters
     ----------
-    inputs : Inputs
-        Files and settings.
-    manner : Manner
-        How the command speaks.
-    rule, horizon_days, discount_rate
-        See `selfloop.customer_value`.
-    top : int
-        Rows shown without `out`.
-    out, format
-        See `selfloop.cli.results.Form`; a file holds all customers.
+    events : Events
+        What was read.
+
+    Returns
+    -------
+    dict
+        start, end and timezone.
     """
-    form = Form(out, format)
-    path = target(str(out), FORMATS) if form.is_file else None
-    with working(manner) as say:
-        events = read(inputs, say)
-        say("customer value")
-        values = social_measure.customer_value(
-            events, rule=rule, horizon_days=horizon_days, discount_rate=discount_rate
-        )
-        n = int(values.count().to_pandas())
-        if path is not None:
-            say(f"writing {path.name}")
-            write_table(values, path)
-        else:
-            column = _order(events, values)
-            rows = values.order_by(ibis.desc(column), "person_id")
-            frame = (rows.limit(top) if out is None else rows).to_pandas()
-    if path is not None:
-        manner.tell(sentence("wrote", manner.voice, files=f"{path} ({size(path)})"))
-    else:
-        _show_customers(frame, column, events, form, manner)
-        if out is None:
-            counts = {"shown": len(frame), "n": n, "column": column}
-            manner.tell(sentence("top", manner.voice, **counts))
-    tell_notes(events, inputs, manner)
-
-
-def _order(events: Events, values: ir.Table) -> str:
-    """Return the fullest value that is known here."""
-    if "referrals" in events.has:
-        return "total_value"
-    has_model = int(values.lifetime_value.count().to_pandas()) > 0
-    return "lifetime_value" if has_model else "revenue"
-
-
-def _show_customers(
-    frame: pd.DataFrame, column: str, events: Events, form: Form, manner: Manner
-) -> None:
-    """Write customers to standard output."""
-    if form.format != "table":
-        put(format_table(frame, format="json" if form.format == "json" else
-                         "md" if form.format == "md" else "csv"))  # fmt: skip
-        return
-    result = Result(
-        "customers",
-        {"customers": frame},
-        labels=[*_period_label(events), ("order", column)],
-        sections=[Section("", frame[_CUSTOMER_COLUMNS], "customer_value")],
-    )
-    put(rendered(result, "table", None, manner.lang or manner.voice))
-
-
-def _period(events: Events) -> dict[str, str]:
-    """Return the observed period, for JSON."""
     return {
         "start": events.start.isoformat(),
         "end": events.end.isoformat(),
@@ -315,8 +238,19 @@ def _period(events: Events) -> dict[str, str]:
     }
 
 
-def _period_label(events: Events) -> Sequence[tuple[str, str]]:
-    """Return the observed period, for people."""
+def period_label(events: Events) -> Sequence[tuple[str, str]]:
+    """Return the observed period, for people.
+
+    Parameters
+    ----------
+    events : Events
+        What was read.
+
+    Returns
+    -------
+    sequence of (str, str)
+        Key of its title, text.
+    """
     return [("period", period_text(events.start, events.end, events.rules.timezone))]
 
 

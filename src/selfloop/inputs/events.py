@@ -160,13 +160,15 @@ class Events:
                 f"pass {table}=... to read_events. It is missing here, not zero."
             )
 
-    def observed_day(self, at: str | date) -> date:
+    def observed_day(self, at: str | date, *, name: str = "at") -> date:
         """Return a day inside the observed period.
 
         Parameters
         ----------
         at : str or date
             What was asked for.
+        name : str, optional
+            Name of the setting, for the message.
 
         Returns
         -------
@@ -177,10 +179,10 @@ class Events:
         SettingError
             When it is no date, or outside the period.
         """
-        day = check_day("at", at)
+        day = check_day(name, at)
         if not self.start <= day <= self.end:
             raise SettingError(
-                f"at must lie between {self.start} and {self.end}; got {day}"
+                f"{name} must lie between {self.start} and {self.end}; got {day}"
             )
         return day
 

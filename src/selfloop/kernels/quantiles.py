@@ -129,11 +129,11 @@ def quantile_days_of_reached(
 
 def _greenwood(km: KaplanMeier) -> FloatArray:
     """Return the sum of d / (n (n - d)) by day; no more of it once all had it."""
-    before = np.append(1.0, km.survival[:-1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        hazard = 1.0 - km.survival / before
-        step = hazard / (km.n_at_risk * (1.0 - hazard))
-    return np.cumsum(np.where(np.isfinite(step), step, 0.0))
+    left = km.n_at_risk - km.n_events
+    some = (km.n_events > 0) & (left > 0)
+    steps = np.zeros(km.day.size)
+    steps[some] = km.n_events[some] / (km.n_at_risk[some] * left[some].astype(float))
+    return np.cumsum(steps)
 
 
 def _first(reached: np.ndarray) -> float:

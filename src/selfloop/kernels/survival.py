@@ -34,6 +34,8 @@ class KaplanMeier:
         Days since entry, 0, 1, 2, ...
     n_at_risk : ndarray of int64
         People still observed and without the event when the day begins.
+    n_events : ndarray of int64
+        People whose event fell on the day.
     survival : ndarray of float64
         Share without the event at the end of the day; NaN after the last day
         on which anybody was observed, unless everybody had the event by then.
@@ -43,6 +45,7 @@ class KaplanMeier:
 
     day: npt.NDArray[np.int64]
     n_at_risk: npt.NDArray[np.int64]
+    n_events: npt.NDArray[np.int64]
     survival: FloatArray
     cif: FloatArray
     cif_low: FloatArray
@@ -182,6 +185,7 @@ def kaplan_meier(
     return KaplanMeier(
         day=np.arange(events.size),
         n_at_risk=at_risk,
+        n_events=events,
         survival=survival,
         cif=1.0 - survival,
         cif_low=low,

@@ -10,7 +10,7 @@ from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import FitError
 from selfloop.core.settings import LedgerRule, Progress, Sharing, check_choice
 from selfloop.inputs.events import Events
-from selfloop.measures.cohorts import Cohorts, cohorts
+from selfloop.measures.cohorts.triangle import Cohorts, cohorts
 from selfloop.measures.funnel.rates import Funnel, funnel
 from selfloop.measures.lifetime.backtest import Backtest, backtest_of
 from selfloop.measures.lifetime.fit import Model, fit_lifetime, past_model

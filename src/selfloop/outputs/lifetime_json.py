@@ -1,7 +1,6 @@
 """Lifetime models as JSON files: what was fitted, on what, by which rules."""
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from selfloop.core import schema
-from selfloop.core.errors import DataError, FileError, Problem
+from selfloop.core.errors import DataError, Problem
 from selfloop.measures.lifetime.design import Covariate
 from selfloop.measures.lifetime.parts import SpendModel
 from selfloop.measures.lifetime.result import LifetimeModel
 from selfloop.outputs.files import whole_file
+from selfloop.outputs.json_files import read_json
 from selfloop.outputs.lifetime_check import what_is_wrong
 
 LIFETIME_SCHEMA = "selfloop.lifetime/1"
@@ -139,20 +139,7 @@ def read_lifetime(path: str | os.PathLike[str]) -> LifetimeModel:
     True
     """
     file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        found = f"{file.name!r} cannot be read: {error.strerror}"
-        raise FileError([Problem("SL105", "", found, "check the path")]) from error
-    except UnicodeDecodeError as error:
-        raise _no_model(file, "it is no text in UTF-8") from error
-    try:
-        content = json.loads(text, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError) as error:
-        raise _no_model(file, f"it is no JSON: {error}") from error
-    kind = content.get("schema") if isinstance(content, dict) else None
-    if kind != LIFETIME_SCHEMA:
-        raise _no_model(file, f"its schema is {kind!r}, not {LIFETIME_SCHEMA!r}")
+    content = read_json(path, schema=LIFETIME_SCHEMA, wrong=_no_model)
     try:
         model = _model(content)
         wrong = what_is_wrong(model)
@@ -162,14 +149,6 @@ def read_lifetime(path: str | os.PathLike[str]) -> LifetimeModel:
     if wrong:
         raise _no_model(file, "; ".join(wrong))
     return model
-
-
-def _finite(text: str) -> float:
-    """Read a number; infinity and none at all are not what `write_lifetime` writes."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number")
-    return number
 
 
 def _model(content: Mapping[str, Any]) -> LifetimeModel:

@@ -15,13 +15,9 @@ from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number, chec
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.survival import KaplanMeier, cif_at, median_days
-from selfloop.measures.funnel.curves import (
-    NOBODY,
-    curves_of,
-    histogram,
-    totals_of,
-)
-from selfloop.measures.funnel.steps import KEY, STAGES, Step, Steps, steps_of
+from selfloop.measures.funnel.curves import BY_DAY, curves_of, histogram
+from selfloop.measures.funnel.steps import STAGES, Step, Steps, steps_of
+from selfloop.measures.histograms import KEY, NOBODY, totals_of
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,10 @@ def funnel(
     }
     stages, windows = _tables(steps, counts, reached, windows_days, min_at_risk)
     totals = totals_of(counts, len(names))
-    together = {stage: totals_of(part, len(names)) for stage, part in reached.items()}
+    together = {
+        stage: totals_of(part, len(names), keys=BY_DAY)
+        for stage, part in reached.items()
+    }
     of_all = _tables(steps, totals, together, windows_days, min_at_risk)
     return Funnel(
         stages=stages,

@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 
 from selfloop.core.errors import SettingError
 from selfloop.inputs.events import Events
+from selfloop.measures.histograms import KEY
 from selfloop.measures.referral.histories import brought_buyers
 from selfloop.measures.segments import with_segments
 
@@ -16,13 +17,6 @@ STAGES = ("traffic", "conversion", "repurchase", "referral")
 
 ORDERS = ("loop", "strict")
 """How stages follow each other: repurchase and referral side by side, or in a chain."""
-
-TOTAL = "(all)"
-"""Segment of all segments together."""
-
-
-KEY = ["segment", "segment_2"]
-"""Columns of the breakdowns."""
 
 
 class Step(NamedTuple):

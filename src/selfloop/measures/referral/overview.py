@@ -8,14 +8,14 @@ import ibis.expr.types as ir
 from selfloop.core.errors import FitError, SettingError
 from selfloop.core.settings import Progress
 from selfloop.inputs.events import Events
+from selfloop.measures.concentration import (
+    Concentration,
+    concentration,
+)
 from selfloop.measures.grid import ValueGrid, value_grid
 from selfloop.measures.referral.ahead import ReferralModel, ReferralTotal
 from selfloop.measures.referral.anomalies import Anomalies, referral_anomalies
 from selfloop.measures.referral.backtest import ReferralBacktest, backtest_referrals
-from selfloop.measures.referral.concentration import (
-    Concentration,
-    referral_concentration,
-)
 from selfloop.measures.referral.fit import fit_referrals
 from selfloop.measures.referral.network import ReferralNetwork, referral_network
 from selfloop.measures.referral.referred import ReferredComparison, compare_referred
@@ -124,7 +124,7 @@ def referral_overview(
     return ReferralOverview(
         network=network,
         times=referral_times(events),
-        concentration=referral_concentration(events),
+        concentration=concentration(events, "referrals"),
         compared=compared,
         anomalies=referral_anomalies(events),
         model=model,

@@ -5,8 +5,15 @@ from functools import singledispatch
 from matplotlib.axes import Axes
 
 from selfloop.measures.analyze import Analysis
-from selfloop.measures.cohorts import Cohorts
+from selfloop.measures.cohorts.ahead import CohortProjection
+from selfloop.measures.cohorts.triangle import Cohorts
+from selfloop.measures.concentration import Concentration
+from selfloop.measures.customers.lifecycle import Lifecycle
+from selfloop.measures.customers.migration import Migration
+from selfloop.measures.customers.rfm import Rfm
+from selfloop.measures.funnel.differences import SegmentComparison
 from selfloop.measures.funnel.rates import Funnel
+from selfloop.measures.funnel.times import StageTimes
 from selfloop.measures.grid import ValueGrid
 from selfloop.measures.lifetime.backtest import Backtest
 from selfloop.measures.lifetime.compare import ModelComparison
@@ -23,9 +30,11 @@ from selfloop.measures.loop.spending import AcquisitionCost
 from selfloop.measures.loop.value import VisitorValue
 from selfloop.measures.loop.what_if import WhatIf
 from selfloop.measures.referral.backtest import ReferralBacktest
-from selfloop.measures.referral.concentration import Concentration
 from selfloop.measures.referral.network import ReferralNetwork
 from selfloop.measures.referral.timing import ReferralTimes
+from selfloop.measures.repurchase.gaps import RepurchaseGaps
+from selfloop.measures.repurchase.ladder import RepurchaseLadder
+from selfloop.measures.repurchase.returning import Returning
 from selfloop.measures.summary import ValueSummary
 from selfloop.outputs.plots.ahead import plot_loop_backtest, plot_projection
 from selfloop.outputs.plots.backtest import (
@@ -39,8 +48,12 @@ from selfloop.outputs.plots.cascades import plot_growth
 from selfloop.outputs.plots.circulation import plot_self_circulation
 from selfloop.outputs.plots.cohorts import plot_cohorts
 from selfloop.outputs.plots.comparison import plot_comparison
+from selfloop.outputs.plots.concentration import plot_concentration
+from selfloop.outputs.plots.customer_grids import plot_migration, plot_rfm
+from selfloop.outputs.plots.customers import plot_lifecycle
 from selfloop.outputs.plots.fonts import SelfloopFontWarning
 from selfloop.outputs.plots.funnel import plot_funnel
+from selfloop.outputs.plots.gaps import plot_gaps
 from selfloop.outputs.plots.kinds import plot_referral_times, plot_value_grid
 from selfloop.outputs.plots.leverage import plot_leverage, plot_what_if
 from selfloop.outputs.plots.lifetime import plot_lifetime, plot_lifts
@@ -50,15 +63,22 @@ from selfloop.outputs.plots.lifetime_matrix import (
 )
 from selfloop.outputs.plots.lineage import plot_lineage
 from selfloop.outputs.plots.loop import plot_loop
-from selfloop.outputs.plots.network import (
-    plot_concentration,
-    plot_generations,
-    plot_virality,
-)
+from selfloop.outputs.plots.network import plot_generations, plot_virality
 from selfloop.outputs.plots.reproduction import plot_reproduction
 from selfloop.outputs.plots.reproduction_by import plot_reproduction_by
+from selfloop.outputs.plots.repurchase import plot_repurchase, plot_returning
+from selfloop.outputs.plots.retention import (
+    plot_cohort_projection,
+    plot_cohort_value,
+    plot_retention,
+)
 from selfloop.outputs.plots.spend import plot_spend
 from selfloop.outputs.plots.spending import plot_acquisition_cost, plot_cost_months
+from selfloop.outputs.plots.stages import (
+    plot_funnel_trend,
+    plot_segment_differences,
+    plot_stage_times,
+)
 from selfloop.outputs.plots.tree import plot_referral_tree
 from selfloop.outputs.plots.value import (
     plot_social_value,
@@ -73,6 +93,8 @@ __all__ = [
     "plot",
     "plot_acquisition_cost",
     "plot_calibration",
+    "plot_cohort_projection",
+    "plot_cohort_value",
     "plot_cohorts",
     "plot_comparison",
     "plot_concentration",
@@ -81,14 +103,18 @@ __all__ = [
     "plot_frequencies",
     "plot_frequency_recency",
     "plot_funnel",
+    "plot_funnel_trend",
+    "plot_gaps",
     "plot_generations",
     "plot_growth",
     "plot_leverage",
+    "plot_lifecycle",
     "plot_lifetime",
     "plot_lifts",
     "plot_lineage",
     "plot_loop",
     "plot_loop_backtest",
+    "plot_migration",
     "plot_p_alive",
     "plot_projection",
     "plot_referral_calibration",
@@ -96,9 +122,15 @@ __all__ = [
     "plot_referral_tree",
     "plot_reproduction",
     "plot_reproduction_by",
+    "plot_repurchase",
+    "plot_retention",
+    "plot_returning",
+    "plot_rfm",
+    "plot_segment_differences",
     "plot_self_circulation",
     "plot_social_value",
     "plot_spend",
+    "plot_stage_times",
     "plot_tracking",
     "plot_value_by_source",
     "plot_value_distribution",
@@ -123,10 +155,11 @@ def plot(
     result : object
         What a measure returned: `Analysis`, `Funnel`, `SelfLoop`, `Reproduction`,
         `LoopGrowth`, `VisitorValue`, `AcquisitionCost`, `Leverage`, `WhatIf`,
-        `Projection`, `LoopBacktest`, `Cohorts`, `LifetimeModel`, `ModelComparison`,
-        `Backtest`, `FrequencyRecency`, `SpendDistribution`, `ReferralNetwork`,
-        `ReferralTimes`, `Concentration`, `ReferralBacktest`, `ValueGrid` or
-        `ValueSummary`.
+        `Projection`, `LoopBacktest`, `Cohorts`, `CohortProjection`, `LifetimeModel`,
+        `ModelComparison`, `Backtest`, `FrequencyRecency`, `SpendDistribution`,
+        `ReferralNetwork`, `ReferralTimes`, `Concentration`, `ReferralBacktest`,
+        `RepurchaseLadder`, `RepurchaseGaps`, `Returning`, `Lifecycle`, `Rfm`,
+        `Migration`, `ValueGrid` or `ValueSummary`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     lang : {"en", "zh"}, optional
@@ -158,20 +191,29 @@ def plot(
 plot.register(AcquisitionCost, plot_acquisition_cost)
 plot.register(Analysis, plot_loop)
 plot.register(Backtest, plot_tracking)
+plot.register(CohortProjection, plot_cohort_projection)
 plot.register(Cohorts, plot_cohorts)
 plot.register(Concentration, plot_concentration)
+plot.register(SegmentComparison, plot_segment_differences)
+plot.register(StageTimes, plot_stage_times)
 plot.register(FrequencyRecency, plot_frequency_recency)
 plot.register(Funnel, plot_funnel)
 plot.register(Leverage, plot_leverage)
+plot.register(Lifecycle, plot_lifecycle)
 plot.register(LifetimeModel, plot_lifetime)
 plot.register(LoopBacktest, plot_loop_backtest)
 plot.register(LoopGrowth, plot_growth)
+plot.register(Migration, plot_migration)
 plot.register(ModelComparison, plot_comparison)
 plot.register(Projection, plot_projection)
 plot.register(ReferralBacktest, plot_referral_calibration)
 plot.register(ReferralNetwork, plot_referral_tree)
 plot.register(ReferralTimes, plot_referral_times)
 plot.register(Reproduction, plot_reproduction_by)
+plot.register(RepurchaseGaps, plot_gaps)
+plot.register(RepurchaseLadder, plot_repurchase)
+plot.register(Returning, plot_returning)
+plot.register(Rfm, plot_rfm)
 plot.register(SelfLoop, plot_self_circulation)
 plot.register(SpendDistribution, plot_spend)
 plot.register(ValueGrid, plot_value_grid)

@@ -1,8 +1,8 @@
-"""Whether a few people bring most of the referrals."""
+"""Whether a few people bring most of the revenue, the purchases, the referrals."""
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from selfloop.core.settings import MIN_AT_RISK, check_choice
 from selfloop.inputs.events import Events
 from selfloop.kernels.concentration import Estimate, gini, lorenz, top_share
 
-Of = Literal["referrals"]
+Of = Literal["revenue", "purchases", "referrals"]
 
 TOPS_PERCENT = (1, 10, 20)
 """The tops whose share is told, in percent of the people."""
@@ -27,7 +27,7 @@ MAX_POINTS = 200
 
 @dataclass(frozen=True, eq=False)
 class Concentration:
-    """How unevenly referrals are spread, made by `referral_concentration`.
+    """How unevenly something is spread over people, made by `concentration`.
 
     Parameters
     ----------
@@ -67,15 +67,16 @@ class Concentration:
         return [("", self.shares, "concentration")]
 
 
-def referral_concentration(events: Events, *, of: Of = "referrals") -> Concentration:
-    """Whether a few people bring most of the referrals, or many bring a few each.
+def concentration(events: Events, of: Of = "revenue") -> Concentration:
+    """Whether a few people bring most of it, or many bring a little each.
 
     Parameters
     ----------
     events : Events
-        Result of `read_events`, with referrals.
-    of : {"referrals"}, optional
-        What is spread over people: how many they referred who bought (`n_referred`).
+        Result of `read_events`.
+    of : {"revenue", "purchases", "referrals"}, optional
+        What is spread over people: net revenue, purchases, or how many they referred
+        who bought (`n_referred`).
 
     Returns
     -------
@@ -84,17 +85,20 @@ def referral_concentration(events: Events, *, of: Of = "referrals") -> Concentra
     Raises
     ------
     MissingTableError
-        There is no table of referrals.
+        Referrals are asked for and there is no table of them.
     SettingError
         When `of` is none of these.
 
     Notes
     -----
-    Two groups: ``buyers`` are all who bought, with those who brought nobody;
-    ``referrers`` are all who brought at least one buyer, bought or not. The first
-    says how much hangs on few people, the second whether these few are equals.
+    Two groups, because one question has two answers. ``buyers`` are all who bought.
+    Beside them, of revenue and purchases, ``repeat_buyers``, who bought at least
+    twice; of referrals ``referrers``, who brought at least one buyer, bought or not.
+    The first says how much hangs on few people, the second whether these few are
+    equals. Buyers who got more back than they paid are left out of revenue, and
+    counted in `reason`.
 
-    With L(p) the share of the referrals of the fraction p of the people who brought
+    With L(p) the share of the total of the fraction p of the people who brought
     least, ``share_top_10`` is 1 - L(0.9) and ``gini`` twice the area between L and
     the diagonal. People at the border of a top count in part, so ties have no order.
 
@@ -105,8 +109,8 @@ def referral_concentration(events: Events, *, of: Of = "referrals") -> Concentra
     single person can outweigh all others, as with one very large account, the
     intervals are too short and the estimates too low, however many people there are.
 
-    Counts are of the time observed so far: who came last month had less of it than
-    who came last year. Part of the concentration is that, and part is chance: if all
+    All is of the time observed so far: who came last month had less of it than who
+    came last year. Part of the concentration is that, and part is chance: if all
     people bring 0.1 on average, all alike, the Gini coefficient is still 0.9.
 
     References
@@ -121,23 +125,30 @@ def referral_concentration(events: Events, *, of: Of = "referrals") -> Concentra
     >>> import selfloop as sl
     >>> shop = sl.simulate(n_visitors=2000, seed=7)
     >>> events = sl.read_events(shop.orders, shop.referrals)
-    >>> shares = sl.referral_concentration(events).shares.set_index("group")
-    >>> bool(shares["gini"]["buyers"] > shares["gini"]["referrers"])
+    >>> shares = sl.concentration(events).shares.set_index("group")
+    >>> bool(shares["gini"]["buyers"] > shares["gini"]["repeat_buyers"])
     True
     """
     Events.check(events)
-    events.need("referrals", "referral_concentration")
-    check_choice("of", of, ("referrals",))
-    counts = _histogram(events)
-    groups = {
-        "buyers": counts[counts["is_buyer"]],
-        "referrers": counts[counts["n_referred"] > 0],
-    }
+    check_choice("of", of, get_args(Of))
+    if of == "referrals":
+        events.need("referrals", "concentration of referrals")
+    counts = _histogram(events, of)
+    second = "referrers" if of == "referrals" else "repeat_buyers"
     lines, corners = [], []
-    for group, rows in groups.items():
-        value = rows["n_referred"].to_numpy(dtype=np.float64)
-        people = rows["n_people"].to_numpy(dtype=np.float64)
-        line = _line(group, value, people)
+    for group, rows in (
+        ("buyers", counts[counts["is_buyer"]]),
+        (second, counts[counts["is_second"]]),
+    ):
+        owing = rows["value"] < 0
+        n_people = rows[~owing].groupby("value")["n_people"].sum()
+        value = n_people.index.to_numpy(dtype=np.float64)
+        people = n_people.to_numpy(dtype=np.float64)
+        line = _line(group, of, value, people)
+        n_owing = int(rows.loc[owing, "n_people"].sum())
+        if n_owing:
+            out = f"left out: {n_owing} with negative revenue"
+            line["reason"] = "; ".join(filter(None, [str(line["reason"]), out]))
         lines.append(line)
         if line["gini"] == line["gini"]:
             corners.append(_curve(group, value, people))
@@ -150,31 +161,41 @@ def referral_concentration(events: Events, *, of: Of = "referrals") -> Concentra
     )
 
 
-def _histogram(events: Events) -> pd.DataFrame:
-    """Count people by how many buyers they brought."""
+def _histogram(events: Events, of: Of) -> pd.DataFrame:
+    """Count people by what they brought, and by the groups they are in."""
     core = events.core
-    known = core.filter((core.n_purchases > 0) | (core.n_referred > 0))
-    rows = known.group_by(is_buyer=known.n_purchases > 0, n_referred="n_referred")
-    frame: pd.DataFrame = rows.aggregate(n_people=known.count()).to_pandas()
-    return frame.sort_values(["n_referred", "is_buyer"], ignore_index=True)
+    is_buyer = core.n_purchases > 0
+    is_second = core.n_referred > 0 if of == "referrals" else core.n_purchases > 1
+    value = {
+        "revenue": core.revenue,
+        "purchases": core.n_purchases,
+        "referrals": core.n_referred,
+    }[of]
+    rows = core.select(
+        is_buyer=is_buyer, is_second=is_second, value=value.cast("float64")
+    ).filter(is_buyer | is_second)
+    counted = rows.group_by("is_buyer", "is_second", "value")
+    frame: pd.DataFrame = counted.aggregate(n_people=rows.count()).to_pandas()
+    return frame.sort_values(["value", "is_buyer", "is_second"], ignore_index=True)
 
 
 def _line(
-    group: str, value: np.ndarray, people: np.ndarray
+    group: str, of: Of, value: np.ndarray, people: np.ndarray
 ) -> dict[str, str | int | float]:
     """Write the row of one group; what is not known is missing, with the reason."""
-    n_people, n_referrals = int(people.sum()), int(value @ people)
+    n_people, total = int(people.sum()), float(value @ people)
     line: dict[str, str | int | float] = {
         "group": group,
         "n_people": n_people,
-        "n_referrals": n_referrals,
+        "total": total,
         **dict.fromkeys(schema.names("concentration")[3:-1], np.nan),
         "reason": "",
     }
     if n_people < MIN_AT_RISK:
         return line | {"reason": f"{n_people} people, fewer than {MIN_AT_RISK}"}
-    if not n_referrals:
-        return line | {"reason": "nobody brought a buyer"}
+    if not total:
+        nothing = "nobody brought a buyer" if of == "referrals" else "no revenue"
+        return line | {"reason": nothing}
     found = gini(value, people)
     reasons = []
     if n_people < MIN_FOR_GINI:
@@ -190,7 +211,7 @@ def _line(
         top = top_share(value, people, share=percent / 100)
         line |= _columns(name, top, known=n_top >= MIN_AT_RISK)
     if found.value == 0:
-        reasons = ["no intervals: all brought the same number"]
+        reasons = ["no intervals: all brought the same"]
     return line | {"reason": "; ".join(reasons)}
 
 
