@@ -66,6 +66,14 @@ _MADE_BY = {
         "`sl.customer_gaps(events)`",
         "One row per buyer, in the engine.",
     ),
+    "product_gaps": (
+        "`sl.product_gaps(events).products`",
+        "When products are bought again.",
+    ),
+    "product_customers": (
+        "`sl.product_gaps(events).people`",
+        "One row per customer and product, in the engine.",
+    ),
     "returning": (
         "`sl.returning(events).table`",
         "New and returning customers, and three rates by period.",

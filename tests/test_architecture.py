@@ -58,8 +58,8 @@ NEED_MORE = {
     "reproduction_segments", "reproduction_segments_curve", "reproduction_trend",
     "cascades", "spend_channels", "spend_months", "spend_trends", "projection_months",
     "projection_totals", "stage_leverage", "what_if", "loop_backtest",
-    "loop_cohorts", "drop_offs", "segment_differences", "analyses_compared",
-    "migration", "segment_after",
+    "loop_cohorts", "product_gaps", "product_customers", "drop_offs",
+    "segment_differences", "analyses_compared", "migration", "segment_after",
 }  # fmt: skip
 """Tables that a shop of one order does not have."""
 
@@ -223,6 +223,9 @@ def tables():
     )
     funnel, loop = sl.funnel(events), sl.self_loop(events)
     ladder, gaps = sl.repurchase(events), sl.repurchase_gaps(events)
+    products = sl.product_gaps(
+        sl.read_events(shop.orders.assign(product=shop.orders["channel"]))
+    )
     network, model = sl.referral_network(events), sl.fit_lifetime(events)
     by_source = sl.fit_lifetime(events, model="mbg_nbd", covariates=["source"])
     test = sl.backtest_lifetime(events, model="mbg_nbd")
@@ -255,6 +258,8 @@ def tables():
         "repurchase_reminders": gaps.reminders,
         "customer_gaps": sl.customer_gaps(events),
         "returning": sl.returning(events).table,
+        "product_gaps": products.products,
+        "product_customers": products.people,
         "cohorts": cohorts.table,
         "lifecycle": life.table,
         "lifecycle_previous": life.previous,

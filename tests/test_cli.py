@@ -404,6 +404,22 @@ def test_segments_of_a_young_shop_say_what_is_missing(shop: dict[str, str]) -> N
     assert "at must lie between" in said
 
 
+def test_products_and_who_is_due(shop: dict[str, str], tmp_path: Path) -> None:
+    named = "--map", "orders.product=channel"
+    answer = json.loads(
+        good("products", shop["orders"], *named, "--format", "json").stdout
+    )
+    columns = {"orders": {"product": "channel"}}
+    events = sl.read_events(shop["orders"], columns=columns)
+    expected = sl.product_gaps(events, top=20).products
+    assert [p["product"] for p in answer["products"]] == expected["product"].tolist()
+    path = tmp_path / "due.csv"
+    good("products", shop["orders"], *named, "--due", "-o", str(path))
+    assert (pd.read_csv(path)["overdue"] >= 1).all()
+    said = bad(2, "products", shop["orders"])
+    assert "--map product=StockCode" in said
+
+
 def test_two_reports_are_compared(shop: dict[str, str], tmp_path: Path) -> None:
     paths = [str(tmp_path / f"{name}.json") for name in ("old", "new")]
     good("report", shop["orders"], "--end", "2025-06-30", "-o", paths[0])

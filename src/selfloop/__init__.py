@@ -29,6 +29,7 @@ _HOME = {
     "repurchase": "selfloop.measures.repurchase.ladder",
     "repurchase_gaps": "selfloop.measures.repurchase.gaps",
     "customer_gaps": "selfloop.measures.repurchase.customer_gaps",
+    "product_gaps": "selfloop.measures.repurchase.products",
     "returning": "selfloop.measures.repurchase.returning",
     "stage_times": "selfloop.measures.funnel.times",
     "drop_offs": "selfloop.measures.funnel.stuck",
@@ -126,6 +127,7 @@ __all__ = [
     "order_credits",
     "people",
     "plot",
+    "product_gaps",
     "project_cohorts",
     "project_loop",
     "read_events",
@@ -226,6 +228,7 @@ if TYPE_CHECKING:
     from selfloop.measures.repurchase.customer_gaps import customer_gaps
     from selfloop.measures.repurchase.gaps import repurchase_gaps
     from selfloop.measures.repurchase.ladder import repurchase
+    from selfloop.measures.repurchase.products import product_gaps
     from selfloop.measures.repurchase.returning import returning
     from selfloop.measures.social import customer_value
     from selfloop.outputs.compare import compare

@@ -186,6 +186,27 @@ _LOOP = _command(
     "has R by age, lineage what came of the people whom nobody brought.",
 )  # fmt: skip
 
+_PRODUCTS = _command(
+    "products", "people:products",
+    INPUTS, BAD_ROWS,
+    click.option(
+        "--window-days", type=click.IntRange(1, 36_525), default=180,
+        show_default=True, metavar="DAYS", help="Bought again within so many days.",
+    ),
+    click.option(
+        "--due", is_flag=True,
+        help="List customers who are past their usual gap for a product instead.",
+    ),
+    click.option(
+        "--top", type=click.IntRange(1, 10_000), default=20, show_default=True,
+        metavar="N", help="Products, those with most buyers; with --due rows shown.",
+    ),
+    shown("products"),
+    example="selfloop products orders.csv --map product=StockCode --due -o due.csv",
+    answers="When customers buy the same product again, and who is due.",
+    more="The orders need a column of products.",
+)  # fmt: skip
+
 _STUCK = _command(
     "stuck", "people:stuck",
     INPUTS, BAD_ROWS,
@@ -433,8 +454,8 @@ def _completion(ctx: click.Context, shell: str) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    _REPORT, _FUNNEL, _STUCK, _REPURCHASE, _COHORTS, _SEGMENTS, _CUSTOMERS, _LIFETIME,
-    _LOOP, _OUTLOOK, _REFERRALS, _COMPARE, _VALIDATE, _COLUMNS, _SIMULATE, _DEMO,
-    _completion,
+    _REPORT, _FUNNEL, _STUCK, _REPURCHASE, _PRODUCTS, _COHORTS, _SEGMENTS, _CUSTOMERS,
+    _LIFETIME, _LOOP, _OUTLOOK, _REFERRALS, _COMPARE, _VALIDATE, _COLUMNS, _SIMULATE,
+    _DEMO, _completion,
 )  # fmt: skip
 """All commands, in the order of the help."""

@@ -1,4 +1,4 @@
-"""Commands that answer with people: what customers are worth, who is stuck."""
+"""Commands that answer with people: what they are worth, who is stuck or due."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,29 @@ import pandas as pd
 
 from selfloop.cli.manner import Manner, put
 from selfloop.cli.options import Inputs
-from selfloop.cli.results import Form, Result, Section, rendered
-from selfloop.cli.tables import period_label, tell_notes
+from selfloop.cli.results import Form, Result, Section, deliver, rendered
+from selfloop.cli.tables import period, period_label, tell_notes
 from selfloop.cli.texts import sentence
 from selfloop.cli.work import Say, read, size, target, working
 from selfloop.core.settings import LedgerRule
 from selfloop.inputs.events import Events
 from selfloop.measures import social as social_measure
 from selfloop.measures.funnel import stuck as stuck_measure
+from selfloop.measures.repurchase import products as product_measure
 from selfloop.outputs.tables import FORMATS, TextFormat, format_table, write_table
 
 _CUSTOMER_COLUMNS = [
     "person_id", "source", "n_purchases", "revenue", "expected_value",
     "lifetime_value", "n_referred", "social_value", "total_value",
+]  # fmt: skip
+_PRODUCT_COLUMNS = [
+    "product", "n_buyers", "n_purchases", "n_repeaters", "share_within",
+    "share_within_low", "share_within_high", "days_50", "days_50_low", "days_50_high",
+    "reason",
+]  # fmt: skip
+_DUE_COLUMNS = [
+    "person_id", "product", "n_purchases", "median_gap_days", "days_since_last",
+    "overdue",
 ]  # fmt: skip
 _STUCK_COLUMNS = [
     "person_id", "stuck_since", "days_stuck", "n_purchases", "revenue", "source",
@@ -166,6 +176,59 @@ def _fullest(events: Events, values: ir.Table) -> str:
         return "total_value"
     has_model = int(values.lifetime_value.count().to_pandas()) > 0
     return "lifetime_value" if has_model else "revenue"
+
+
+def products(
+    inputs: Inputs,
+    manner: Manner,
+    *,
+    window_days: int,
+    due: bool,
+    top: int,
+    out: str | None,
+    format: str,  # noqa: A002 - the name of the option
+) -> None:
+    """Show when products are bought again, or who is due.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Files and settings.
+    manner : Manner
+        How the command speaks.
+    window_days : int
+        Bought again within so many days.
+    due : bool
+        List customers and products that are due instead.
+    top : int
+        Products, or rows of people shown without `out`.
+    out, format
+        See `selfloop.cli.results.Form`.
+    """
+    form = Form(out, format)
+    people = _Listing("due", "product_customers", _DUE_COLUMNS, form, top)
+    people.check()
+    with working(manner) as say:
+        events = read(inputs, say)
+        say("products")
+        found = product_measure.product_gaps(events, window_days=window_days, top=top)
+        if due:
+            rows = found.people.filter(found.people.overdue >= 1)
+            n = int(rows.count().to_pandas())
+            frame = people.collect(rows, "n_purchases", say)
+    if due:
+        people.tell(frame, n, "n_purchases", events=events, manner=manner)
+    else:
+        table = found.products
+        result = Result(
+            "products",
+            {"products": table},
+            {**period(events), "n_products": found.n_products},
+            period_label(events),
+            [Section("", table[_PRODUCT_COLUMNS], "product_gaps")],
+        )
+        deliver(result, form, manner)
+    tell_notes(events, inputs, manner)
 
 
 def stuck(

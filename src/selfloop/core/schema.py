@@ -53,6 +53,7 @@ INPUT_ROLES: dict[str, tuple[Role, ...]] = {
         Role("currency", "text", "optional", "one currency per analysis"),
         Role("quantity", "number", "optional", "with unit_price, instead of amount"),
         Role("unit_price", "money", "optional", "with quantity, instead of amount"),
+        Role("product", "id", "optional", "what was bought, for product_gaps"),
     ),
     "referrals": (
         Role("referrer_id", "id", "required", "who brought somebody"),
@@ -297,6 +298,34 @@ CUSTOMER_GAPS = (
     Column("mean_gap_days", "days", "mean wait; missing when bought once"),
     Column("days_since_last", "days", "from the last purchase to the end"),
     Column("overdue", "float", "days_since_last / median_gap_days; above 1 is late"),
+)
+
+PRODUCT_GAPS = (
+    Column("product", "text", "as given"),
+    Column("n_buyers", "int", "people who bought it"),
+    Column("n_purchases", "int", "purchases of it: person and day, net above 0"),
+    Column("revenue", "money", "value of these purchases"),
+    Column("n_repeaters", "int", "people who bought it again so far"),
+    Column("window_days", "days", "W: again within W days of their first of it"),
+    Column("n_at_risk", "int", "observed and not again when day W begins"),
+    Column("share_within", "share", "1 - Kaplan-Meier survival at W"),
+    Column("share_within_low", "share", "lower end, log-log interval"),
+    Column("share_within_high", "share", "upper end, log-log interval"),
+    Column("days_25", "days", "of those again within W, a quarter by this day"),
+    Column("days_50", "days", "half of them"),
+    Column("days_50_low", "days", "lower end of its interval"),
+    Column("days_50_high", "days", "upper end of its interval"),
+    Column("days_75", "days", "three quarters of them"),
+    Column("reason", "text", "why something is missing; empty when nothing is"),
+)
+
+PRODUCT_CUSTOMERS = (
+    Column("person_id", "text", "id as given"),
+    Column("product", "text", "as given"),
+    Column("n_purchases", "int", "days on which they bought it"),
+    Column("median_gap_days", "days", "between these; missing for who bought it once"),
+    Column("days_since_last", "days", "since they last bought it"),
+    Column("overdue", "float", "days_since_last / median_gap_days"),
 )
 
 RETURNING = (
@@ -1320,6 +1349,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "repurchase_gaps": REPURCHASE_GAPS,
     "repurchase_reminders": REPURCHASE_REMINDERS,
     "customer_gaps": CUSTOMER_GAPS,
+    "product_gaps": PRODUCT_GAPS,
+    "product_customers": PRODUCT_CUSTOMERS,
     "returning": RETURNING,
     "stage_times": STAGE_TIMES,
     "stage_times_curve": STAGE_TIMES_CURVE,
