@@ -50,6 +50,7 @@ def test_there_are_notebooks():
         "02_lifetime_value.ipynb",
         "03_referrals_and_social_value.ipynb",
         "04_does_the_loop_sustain_itself.ipynb",
+        "05_funnel_and_repurchase.ipynb",
     ]
 
 

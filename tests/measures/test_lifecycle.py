@@ -266,14 +266,18 @@ def test_days_that_were_given_are_taken(simulated_events):
 
 def test_a_young_shop_must_say_its_days():
     many = [(f"p{i}", n, 1) for i in range(40) for n in (0, 9)]
-    young = sl.read_events(orders(*many), end=shops.date_of(360))
-    with pytest.raises(SettingError, match=r"too young .* 0 silences .* 365 days"):
+    young = sl.read_events(orders(*many), end=shops.date_of(60))
+    with pytest.raises(SettingError, match=r"too young .* 0 silences .* 90 days"):
         sl.lifecycle(young)
-    assert len(sl.lifecycle(young, dormant_after_days=30).table) == 12
+    assert len(sl.lifecycle(young, dormant_after_days=30).table) == 3
+    for end, within in ((99, 90), (188, 90), (189, 180), (374, 365)):
+        older = sl.read_events(orders(*many), end=shops.date_of(end))
+        lapses = sl.lifecycle(older).lapses
+        assert (lapses.within_days, lapses.dormant_after_days) == (within, 9)
     # 29 of 30 have been silent for long enough.
     few = orders(*((f"p{i}", 0, 1) for i in range(29)), ("q", 0, 1), ("q", 9, 1))
     with pytest.raises(SettingError, match="with 29 silences"):
-        sl.lifecycle(sl.read_events(few, end=shops.date_of(373)))
+        sl.lifecycle(sl.read_events(few, end=shops.date_of(98)))
     once = orders(*((f"p{i}", 0, 1) for i in range(40)))
     with pytest.raises(SettingError, match="nobody has bought twice"):
         sl.lifecycle(sl.read_events(once, end=shops.date_of(400)))

@@ -73,7 +73,7 @@ def test_too_few_people_are_missing_however_many_gaps_they_have():
     assert gaps.bins["hazard"].isna().all()
     assert gaps.bins["reason"].iloc[0] == "1 at risk at day 1, need 30"
     (row,) = gaps.reminders.to_dict("records")
-    assert row["reason"] == "1 people, need 30; 0 at risk at day 365, need 30"
+    assert row["reason"] == "1 people, need 30; 0 at risk at day 30, need 30"
     assert pd.isna(row["remind_from_day"])
 
 
@@ -105,7 +105,9 @@ def test_bins_agree_with_pandas(request, shop):
     n_returns = rows["event"].sum()
     assert gaps.bins["n_returns"].sum() == n_returns
     within = gaps.bins["share_of_returns"].sum()
-    assert within == pytest.approx(1) if size > 365 else within == 0
+    assert within == pytest.approx(1)
+    fits = [w for w in (30, 90, 180, 365) if (longest >= w).sum() >= 30]
+    assert gaps.window_days == max(fits, default=30)
 
 
 def test_intervals_leave_out_customers(simulated, simulated_events):
@@ -209,7 +211,7 @@ def test_nobody_bought_or_only_just_now():
         (row,) = gaps.reminders.to_dict("records")
         n = row["n_buyers"]
         assert n in (0, 2)
-        assert row["reason"] == f"{n} people, need 30; 0 at risk at day 365, need 30"
+        assert row["reason"] == f"{n} people, need 30; 0 at risk at day 30, need 30"
         assert "When they come back" in repr(gaps)
 
 

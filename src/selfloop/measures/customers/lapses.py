@@ -10,14 +10,15 @@ from selfloop.core.errors import SettingError
 from selfloop.core.settings import MIN_AT_RISK, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.quantiles import quantile_days_of_reached
-from selfloop.kernels.survival import KaplanMeier
+from selfloop.kernels.survival import KaplanMeier, at_risk_at
 from selfloop.measures.histograms import curve_of
 
 STATES = ("active", "dormant", "lost")
 """Where a buyer can be, by the days since the last purchase."""
 
-WITHIN_DAYS = 365
-"""Who comes back at all does so within so many days, for the defaults."""
+WITHIN_DAYS = (365, 180, 90)
+"""Who comes back at all does so within so many days, for the defaults: the longest
+that enough silences have lasted."""
 
 RETURNED = 0.8
 """Dormant by default: when this part of those who come back has done so."""
@@ -33,13 +34,17 @@ class Lapses(NamedTuple):
     ----------
     dormant_after_days, lost_after_days : int
         D and L: active to D days, dormant to L days, lost after that.
+    within_days : int or None
+        W: who comes back at all does so within W days; None where the data are too
+        young to tell.
     share_back_dormant, share_back_lost : float
-        Of silences that have lasted D (L) days, the share that ends within 365 days of
+        Of silences that have lasted D (L) days, the share that ends within W days of
         the last purchase; NaN where the data cannot say.
     """
 
     dormant_after_days: int
     lost_after_days: int
+    within_days: int | None
     share_back_dormant: float
     share_back_lost: float
 
@@ -140,20 +145,20 @@ def lapses_of(
     Notes
     -----
     With F = 1 - S the Kaplan-Meier curve of all gaps between purchases, the last and
-    open one of everybody included: D is the first day with F(D) >= 0.8 F(365), and
-    L = 3 D.
+    open one of everybody included: D is the first day with F(D) >= 0.8 F(W), and
+    L = 3 D. W is the longest of 365, 180 and 90 days that 30 silences have lasted.
     """
-    dormant = dormant_after_days
+    dormant, within = dormant_after_days, _within(curve)
     if dormant is None:
-        dormant = _expected_gap(curve)
+        dormant = _expected_gap(curve, within)
         if lost_after_days is not None and lost_after_days <= dormant:
             raise SettingError(
                 f"lost_after_days must be above dormant_after_days, which is {dormant} "
                 f"by the gaps of these data; got {lost_after_days}. Give both"
             )
     lost = TIMES * dormant if lost_after_days is None else lost_after_days
-    back = [_share_back(curve, days) for days in (dormant, lost)]
-    return Lapses(int(dormant), int(lost), *back)
+    back = [_share_back(curve, days, within) for days in (dormant, lost)]
+    return Lapses(int(dormant), int(lost), within, *back)
 
 
 def lapses_at(
@@ -198,34 +203,38 @@ def state_of(silence: ir.IntegerValue, lapses: Lapses) -> ir.StringValue:
     )
 
 
-def _expected_gap(curve: KaplanMeier | None) -> int:
+def _within(curve: KaplanMeier | None) -> int | None:
+    """Return W: the longest of the windows that enough silences have lasted."""
+    if curve is None:
+        return None
+    at_risk = at_risk_at(curve, WITHIN_DAYS)
+    known = [w for w, n in zip(WITHIN_DAYS, at_risk, strict=True) if n >= MIN_AT_RISK]
+    return known[0] if known else None
+
+
+def _expected_gap(curve: KaplanMeier | None, within: int | None) -> int:
     """Return D by the gaps of the shop."""
-    n_at_risk = _at_risk(curve)
-    if curve is None or n_at_risk < MIN_AT_RISK:
+    example = "such as dormant_after_days=60, lost_after_days=180"
+    if curve is None or within is None:
+        least = WITHIN_DAYS[-1]
+        n = 0 if curve is None else int(at_risk_at(curve, [least])[0])
         raise SettingError(
             "dormant_after_days must be given: the data are too young to tell it, with "
-            f"{n_at_risk} silences that have lasted {WITHIN_DAYS} days and "
-            f"{MIN_AT_RISK} needed; such as dormant_after_days=60, lost_after_days=180"
+            f"{n} silences that have lasted {least} days and {MIN_AT_RISK} needed; "
+            f"{example}"
         )
-    found = quantile_days_of_reached(curve, RETURNED, within=WITHIN_DAYS).days
+    found = quantile_days_of_reached(curve, RETURNED, within=within).days
     if np.isnan(found):
         raise SettingError(
             "dormant_after_days must be given: nobody has bought twice within "
-            f"{WITHIN_DAYS} days; such as dormant_after_days=60, lost_after_days=180"
+            f"{within} days; {example}"
         )
     return max(1, int(found))
 
 
-def _at_risk(curve: KaplanMeier | None) -> int:
-    """Count silences that have lasted as long as it takes to tell."""
-    if curve is None or curve.n_at_risk.size <= WITHIN_DAYS:
-        return 0
-    return int(curve.n_at_risk[WITHIN_DAYS])
-
-
-def _share_back(curve: KaplanMeier | None, days: int) -> float:
-    """Return which share of silences of so many days ends within 365."""
-    if curve is None or days >= WITHIN_DAYS or _at_risk(curve) < MIN_AT_RISK:
+def _share_back(curve: KaplanMeier | None, days: int, within: int | None) -> float:
+    """Return which share of silences of so many days ends within W."""
+    if curve is None or within is None or days >= within:
         return float("nan")
     left = float(curve.survival[days])
-    return (left - float(curve.survival[WITHIN_DAYS])) / left if left else float("nan")
+    return (left - float(curve.survival[within])) / left if left else float("nan")

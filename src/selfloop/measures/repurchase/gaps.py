@@ -11,7 +11,13 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK, check_number, check_whole
+from selfloop.core.settings import (
+    CONFIDENCE,
+    MIN_AT_RISK,
+    WINDOWS_DAYS,
+    check_number,
+    check_whole,
+)
 from selfloop.inputs.events import Events
 from selfloop.kernels.hazards import Hazards, Span, hazards, peak_span
 from selfloop.kernels.timing import Timing, first_timing, quantile_days
@@ -119,7 +125,7 @@ def repurchase_gaps(
     by: str | Sequence[str] | None = None,
     *,
     bin_days: int = 7,
-    window_days: int = 365,
+    window_days: int | None = None,
     min_at_risk: int = MIN_AT_RISK,
 ) -> RepurchaseGaps:
     """How readily customers buy again, by days since their last purchase.
@@ -133,9 +139,10 @@ def repurchase_gaps(
     bin_days : int
         Length of a bin in days, at least 1; with 7 or 14 the days of the week even
         out.
-    window_days : int
+    window_days : int, optional
         W: who comes back within so many days has returned, at least 1. The days by
-        which they have done so, and where in time, are told of these.
+        which they have done so, and where in time, are told of these. By default the
+        longest of 365, 180, 90 and 30 days that enough customers have waited.
     min_at_risk : int
         Fewer customers than this behind a number: it is missing, with the reason; at
         least 1.
@@ -183,7 +190,8 @@ def repurchase_gaps(
     """
     Events.check(events)
     check_whole("bin_days", bin_days, low=1)
-    check_whole("window_days", window_days, low=1)
+    if window_days is not None:
+        check_whole("window_days", window_days, low=1)
     check_number("min_at_risk", min_at_risk, low=1)
     names = (by,) if isinstance(by, str) else tuple(by or ())
     people, segments = with_segments(events, by)
@@ -193,7 +201,8 @@ def repurchase_gaps(
     events.engine.drop(rows)
     # Two purchases of one day are one, unless orders are counted.
     first_day = 1 if events.rules.purchase == "day" else 0
-    setting = _Setting(first_day, int(bin_days), int(window_days), int(min_at_risk))
+    window = window_days or _window(longest, min_at_risk)
+    setting = _Setting(first_day, int(bin_days), int(window), int(min_at_risk))
     pairs = segments if names else [(ALL, "")]
     bins, reminders = _tables(counts, longest, pairs, setting)
     named = totals_of(pd.DataFrame(pairs, columns=KEY).assign(n=0), len(names))
@@ -210,9 +219,17 @@ def repurchase_gaps(
         reminder_totals=of_all[1],
         by=names,
         bin_days=int(bin_days),
-        window_days=int(window_days),
+        window_days=setting.window_days,
         end=events.end,
     )
+
+
+def _window(longest: pd.DataFrame, least: float) -> int:
+    """Return the longest window that enough customers have waited, else the least."""
+    for window in reversed(WINDOWS_DAYS):
+        if longest.loc[longest["days"] >= window, "n"].sum() >= least:
+            return window
+    return WINDOWS_DAYS[0]
 
 
 def _counts(rows: ir.Table) -> pd.DataFrame:
