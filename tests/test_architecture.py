@@ -233,8 +233,7 @@ def tables():
     grid, compared = sl.value_grid(values), sl.compare_referred(events)
     times, anomalies = sl.referral_times(events), sl.referral_anomalies(events)
     concentration, stages = sl.concentration(events), sl.stage_times(events)
-    earlier = sl.read_events(shop.orders, shop.referrals, end="2025-06-30")
-    then, now = sl.analyze(earlier), sl.analyze(events)
+    now = sl.analyze(sl.read_events(shop.orders), model="mbg_nbd")
     links = sl.link_network(shop.referrals)
     groups = sl.reproduction(events, "first_order_quarter")
     cohorts = sl.cohorts(events)
@@ -250,7 +249,7 @@ def tables():
         "stage_times_curve": stages.curve,
         "drop_offs": sl.drop_offs(events),
         "segment_differences": sl.compare_segments(events, "source").table,
-        "analyses_compared": sl.compare(then, now).table,
+        "analyses_compared": sl.compare(now, now).table,
         "repurchase_steps": ladder.steps,
         "repurchase_windows": ladder.windows,
         "repurchase_days": ladder.days,

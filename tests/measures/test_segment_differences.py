@@ -53,7 +53,7 @@ def test_by_hand():
     again = cell(found, "repurchase", "ads")
     assert (again["verdict"], again["reason"]) == (
         "",
-        "12 observed for 90 days, need 30",
+        "12 observed for the window, need 30",
     )
     assert found.missing == {"referral": "no table of referrals"}
 
@@ -94,26 +94,22 @@ def test_the_rest_is_everybody_else(untidy_events):
         assert every.nunique() == 1
 
 
-def drawn_rows(rng, rates):
-    """Draw the counts of a stage for segments of 40 to 3,000 people."""
+def drawn_counts(rng, rates):
+    """Draw the people of segments, 40 to 3,000, and those who did it."""
     n = rng.integers(40, 3000, len(rates))
-    return pd.DataFrame({
-        "segment": [f"s{i}" for i in range(len(rates))],
-        "window_days": 90,
-        "n_matured": n,
-        "n_matured_reached": rng.binomial(n, rates),
-    }).set_index("segment")  # fmt: skip
+    hits = rng.binomial(n, rates)
+    return {f"s{i}": (int(n[i]), int(hits[i])) for i in range(len(rates))}
 
 
 def report_of(rng, rates_by_stage):
     """Write the table of one drawn report."""
     lines = []
     for stage, rates in rates_by_stage.items():
-        rows = drawn_rows(rng, rates)
-        for segment in rows.index:
-            others = [s for s in rows.index if s != segment]
+        counts = drawn_counts(rng, rates)
+        for segment in counts:
+            others = [s for s in counts if s != segment]
             line = {"segment": segment, "against": REST, "stage": stage}
-            lines.append(line | _shares(rows, segment, others, 30))
+            lines.append(line | _shares(counts, segment, others, least=30))
     table = pd.DataFrame(lines)
     return _with_verdicts(table.assign(p_log_rank=np.nan))
 
@@ -140,12 +136,9 @@ def test_a_segment_that_is_better_is_found_and_its_interval_holds():
     rates = [0.2] * 9 + [0.3]
     hits, found, n_reports = 0, 0, 300
     for _ in range(n_reports):
-        n = np.full(10, 1500)
-        rows = pd.DataFrame({
-            "segment": [f"s{i}" for i in range(10)], "window_days": 90,
-            "n_matured": n, "n_matured_reached": rng.binomial(n, rates),
-        }).set_index("segment")  # fmt: skip
-        line = _shares(rows, "s9", [f"s{i}" for i in range(9)], 30)
+        did = rng.binomial(1500, rates).tolist()
+        counts = {f"s{i}": (1500, did[i]) for i in range(10)}
+        line = _shares(counts, "s9", [f"s{i}" for i in range(9)], least=30)
         hits += line["difference_low"] <= 0.1 <= line["difference_high"]
         found += line["p_value"] * 10 < 0.05
     assert 0.92 <= hits / n_reports <= 0.98
@@ -154,11 +147,7 @@ def test_a_segment_that_is_better_is_found_and_its_interval_holds():
 
 def test_everybody_and_nobody_are_alike():
     for hits in (0, 50):
-        rows = pd.DataFrame({
-            "segment": ["a", "b"], "window_days": 90, "n_matured": 50,
-            "n_matured_reached": hits,
-        }).set_index("segment")  # fmt: skip
-        line = _shares(rows, "a", ["b"], 30)
+        line = _shares({"a": (50, hits), "b": (50, hits)}, "a", ["b"], least=30)
         assert line["p_value"] == 1
         assert line["difference"] == 0
         assert line["difference_low"] < 0 < line["difference_high"]

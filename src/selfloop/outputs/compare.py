@@ -15,8 +15,8 @@ from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import DataError, Problem, SettingError
 from selfloop.core.settings import CONFIDENCE
-from selfloop.kernels.link_tests import exchange_p_value
-from selfloop.kernels.stratified import holm, share_difference
+from selfloop.kernels.share_tests import shares_apart
+from selfloop.kernels.stratified import holm
 from selfloop.kernels.two_estimates import Known, apart
 from selfloop.measures.analyze import Analysis
 from selfloop.outputs.json_files import read_json
@@ -133,10 +133,12 @@ def compare(
     Examples
     --------
     >>> import selfloop as sl
-    >>> shop = sl.simulate(n_visitors=1500, seed=7)
-    >>> tables = {"orders": shop.orders, "referrals": shop.referrals}
-    >>> before = sl.analyze(sl.read_events(**tables, end="2025-06-30"))
-    >>> found = sl.compare(before, sl.analyze(sl.read_events(**tables)))
+    >>> orders = sl.simulate(n_visitors=300, seed=7).orders
+    >>> before, after = (
+    ...     sl.analyze(sl.read_events(orders, end=end), model="mbg_nbd")
+    ...     for end in ("2025-06-30", None)
+    ... )
+    >>> found = sl.compare(before, after)
     >>> found.table["measure"].unique().tolist()[:3]
     ['n_people', 'n_buyers', 'n_purchases']
     """
@@ -314,17 +316,12 @@ def _two_shares(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, f
     """Compare two shares by their counts, which say more than rounded shares."""
     n, hits = int(one["n_matured"]), int(one["n_matured_reached"])
     m, others = int(other["n_matured"]), int(other["n_matured_reached"])
-    found = share_difference([m], [others], n_second=[n], hits_second=[hits])
-    alike = hits + others in (0, n + m)
+    found = shares_apart(m, others, n_second=n, hits_second=hits)
     return {
-        "difference": found.value,
+        "difference": found.difference,
         "difference_low": found.low,
         "difference_high": found.high,
-        "p_value": 1.0
-        if alike
-        else exchange_p_value(
-            [n + m], n_exposed=[m], n_cases=[hits + others], n_both=[others]
-        ),
+        "p_value": found.p_value,
     }
 
 

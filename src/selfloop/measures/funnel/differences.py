@@ -1,6 +1,6 @@
 """Which segments get further than others, beyond what chance does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -17,9 +17,9 @@ from selfloop.core.settings import (
     check_whole,
 )
 from selfloop.inputs.events import Events
-from selfloop.kernels.link_tests import exchange_p_value
 from selfloop.kernels.log_rank import log_rank
-from selfloop.kernels.stratified import holm, share_difference
+from selfloop.kernels.share_tests import shares_apart
+from selfloop.kernels.stratified import holm
 from selfloop.measures.funnel.curves import histogram
 from selfloop.measures.funnel.rates import funnel
 from selfloop.measures.funnel.steps import steps_of
@@ -175,7 +175,11 @@ def compare_segments(
         if step.stage in steps.missing:
             continue
         people = histogram(steps, step, events.end_day)
-        rows = counts[counts["stage"] == step.stage].set_index("segment")
+        rows = counts[counts["stage"] == step.stage]
+        matured = {
+            str(row["segment"]): (int(row["n_matured"]), int(row["n_matured_reached"]))
+            for row in rows.to_dict("records")
+        }
         for segment in chosen:
             line: dict[str, object] = {
                 "segment": segment,
@@ -186,7 +190,7 @@ def compare_segments(
             others = (
                 [against] if against != REST else [s for s in levels if s != segment]
             )
-            line |= _shares(rows, segment, others, min_at_risk)
+            line |= _shares(matured, segment, others, least=min_at_risk)
             lines.append(line | _whole_curves(people, segment, others))
     table = pd.DataFrame(lines, columns=schema.names("segment_differences"))
     return SegmentComparison(
@@ -211,34 +215,28 @@ def _chosen(
 
 
 def _shares(
-    rows: pd.DataFrame, segment: str, others: list[str], min_at_risk: int
+    matured: Mapping[str, tuple[int, int]],
+    segment: str,
+    others: list[str],
+    *,
+    least: int,
 ) -> dict[str, object]:
-    """Compare the shares that reached a stage within W days."""
-    n, hits, n_against, hits_against = (
-        int(rows.loc[names, column].sum())
-        for names in ([segment], others)
-        for column in ("n_matured", "n_matured_reached")
-    )
+    """Compare the shares that reached a stage, of people observed long enough."""
+    n, hits = matured[segment]
+    n_against = sum(matured[other][0] for other in others)
+    hits_against = sum(matured[other][1] for other in others)
     line: dict[str, object] = {"n_matured": n, "n_against": n_against, "reason": ""}
-    least = min(n, n_against)
-    if least < min_at_risk:
-        window = rows["window_days"].iloc[0]
-        reason = f"{least} observed for {window} days, need {min_at_risk}"
-        return line | {"reason": reason}
-    found = share_difference(
-        [n], [hits], n_second=[n_against], hits_second=[hits_against]
-    )
-    alike = hits + hits_against in (0, n + n_against)
-    p_value = exchange_p_value(
-        [n + n_against], n_exposed=[n], n_cases=[hits + hits_against], n_both=[hits]
-    )
+    if min(n, n_against) < least:
+        few = f"{min(n, n_against)} observed for the window, need {least}"
+        return line | {"reason": few}
+    found = shares_apart(n, hits, n_second=n_against, hits_second=hits_against)
     return line | {
         "share_matured": hits / n,
         "share_against": hits_against / n_against,
-        "difference": found.value,
+        "difference": found.difference,
         "difference_low": found.low,
         "difference_high": found.high,
-        "p_value": 1.0 if alike else p_value,
+        "p_value": found.p_value,
     }
 
 

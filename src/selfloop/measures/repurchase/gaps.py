@@ -144,8 +144,7 @@ def repurchase_gaps(
         which they have done so, and where in time, are told of these. By default the
         longest of 365, 180, 90 and 30 days that enough customers have waited.
     min_at_risk : int
-        Fewer customers than this behind a number: it is missing, with the reason; at
-        least 1.
+        Fewer customers than this: a number is missing, with the reason; at least 1.
 
     Returns
     -------
@@ -166,19 +165,16 @@ def repurchase_gaps(
 
     One customer adds many gaps, and they are alike. So the intervals come from leaving
     out 50 groups of customers in turn (by the hash of their id), and at least
-    `min_at_risk` *customers* are needed, not gaps. In 600 simulated shops of unlike
-    customers 95 to 97 % of them held the truth; those of a plain Kaplan-Meier curve,
-    which takes gaps for independent, 84 to 90 %.
+    `min_at_risk` *customers* are needed. In 600 simulated shops 95 to 97 % of them held
+    the truth; those of plain Kaplan-Meier, with gaps as independent, 84 to 90 %.
 
-    **The span to remind in** goes to both sides of the peak up to where the hazard is
-    surely lower. The peak is the bin whose interval has the highest low end. With much
-    data small differences are sure, and the span is short. It says when customers come
-    back by themselves, not that a reminder works: that takes a trial.
+    **The span to remind in** goes to both sides of the peak, the bin whose interval has
+    the highest low end, up to where the hazard is surely lower: with much data it is
+    short. It says when customers come back by themselves, not that a reminder works.
 
     Pooled over purchases this describes, and does not predict a customer: frequent
     buyers add most of the short gaps, so the hazard falls with time even where that
-    of each customer stays the same. For one customer see `customer_gaps`, for the
-    first, second and third return `repurchase`.
+    of each customer stays the same. For one customer see `customer_gaps`.
 
     Examples
     --------
