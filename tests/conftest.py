@@ -1,5 +1,6 @@
 """What several tests need: no window for plots, one headless browser."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -7,6 +8,10 @@ from collections.abc import Iterator
 # Before numpy loads: many threads on few cores make small fits thirty times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
+
+# Expressions of the engine are many small objects that live long: looking through them
+# again and again for cycles is a good part of the time of a test.
+gc.set_threshold(200_000, 20, 100)
 
 import pytest
 from hypothesis import settings

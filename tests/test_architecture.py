@@ -149,7 +149,9 @@ def test_every_module_can_be_imported_alone():
     modules = [
         "selfloop." + name_of(path).removesuffix(".py").replace("/", ".")
         for path in FILES
-        if path.name not in ("__init__.py", "__main__.py")
+        # Inside the others the layers of import-linter leave no room for a cycle.
+        if name_of(path).startswith(("core/", "outputs/", "cli/"))
+        and path.name not in ("__init__.py", "__main__.py")
     ]
     code = (
         "import importlib, sys\n"

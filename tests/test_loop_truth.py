@@ -239,7 +239,7 @@ def happened_with(drawn, cut, stage, factor):
 @pytest.mark.slow
 def test_gains_of_next_year_are_those_of_simulating_again():
     shop, cut, runs = Shop(invitations=1.4, purchase_alpha_days=120), 539, []
-    for seed in range(60):
+    for seed in range(40):
         drawn = DrawnShop(shop, n_visitors=2500, seed=700 + seed, days=540 + 365)
         found = leverage_of(
             drawn.cells(cut), horizon_days=365, recent_days=90, end=END
@@ -251,7 +251,7 @@ def test_gains_of_next_year_are_those_of_simulating_again():
             runs.append((stage, row["revenue_gain"], gain))
     table = pd.DataFrame(runs, columns=["stage", "found", "again"])
     mean = table.groupby("stage").mean()
-    # The mean of 60 shops is known to 3 %; those of 150 were .97 to 1.02.
+    # The mean of 40 shops is known to 4 %; those of 150 were .97 to 1.02.
     np.testing.assert_allclose(mean["found"] / mean["again"], 1, atol=0.09)
     ranks = mean.rank()
     assert (ranks["found"] == ranks["again"]).all()

@@ -947,7 +947,7 @@ def test_intervals_cover_the_truth():
     rng = np.random.default_rng(4)
     n_runs, inside = 200, np.zeros(4)
     for _ in range(n_runs):
-        data, _, _ = draw_customers(1500, rng, truth=truth, period=300)
+        data, _, _ = draw_customers(800, rng, truth=truth, period=300)
         fit = fit_purchases(MODEL, data[0], recency=data[1], age=data[2])
         assert fit.at_bound == ()
         errors = np.array(list(fit.standard_errors.values())) / fit.estimates

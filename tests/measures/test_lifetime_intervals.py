@@ -105,7 +105,7 @@ def expectation(name, rows, spent):
 @pytest.mark.parametrize(
     ("name", "n", "n_sets"),
     [
-        ("mbg_nbd", 500, 240), ("pareto_nbd", 600, 215), ("nbd", 300, 240),
+        ("mbg_nbd", 500, 240), ("pareto_nbd", 350, 220), ("nbd", 300, 240),
     ],
 )  # fmt: skip
 def test_totals_hold_what_happens_and_what_is_expected(name, n, n_sets):

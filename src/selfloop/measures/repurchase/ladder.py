@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ibis
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
@@ -206,7 +207,7 @@ def repurchase(
     return RepurchaseLadder(*parts, *together, by=names, end=events.end)
 
 
-def _counts(rows: Any, windows: tuple[int, ...]) -> pd.DataFrame:  # noqa: ANN401
+def _counts(rows: ir.Table, windows: tuple[int, ...]) -> pd.DataFrame:
     """Count people by step, days, event and by how many windows they matured in."""
     zero = ibis.literal(0).cast("int32")
     matured = sum(((rows.followup_days >= w).cast("int32") for w in windows), zero)
