@@ -60,6 +60,32 @@ def totals_of(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
+def total_pairs(
+    pairs: Sequence[tuple[str, str]], n_levels: int
+) -> list[tuple[str, str]]:
+    """Name the totals of segments, also of those that nobody is in.
+
+    Parameters
+    ----------
+    pairs : sequence of tuple of str
+        Every pair of segments.
+    n_levels : int
+        How many breakdowns there are.
+
+    Returns
+    -------
+    list of tuple of str
+        As `totals_of` names them.
+
+    Examples
+    --------
+    >>> total_pairs([("paid", "ads"), ("paid", "cpc")], 2)
+    [('paid', '(all)'), ('(all)', '(all)')]
+    """
+    named = totals_of(pd.DataFrame(pairs, columns=KEY).assign(n=0), n_levels)
+    return [(str(one), str(two)) for one, two in named[KEY].to_numpy().tolist()]
+
+
 def curve_of(counts: pd.DataFrame) -> KaplanMeier:
     """Estimate the Kaplan-Meier curve of one segment.
 

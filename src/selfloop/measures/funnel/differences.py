@@ -21,7 +21,7 @@ from selfloop.kernels.log_rank import log_rank
 from selfloop.kernels.share_tests import shares_apart
 from selfloop.kernels.stratified import holm
 from selfloop.measures.funnel.curves import histogram
-from selfloop.measures.funnel.rates import funnel
+from selfloop.measures.funnel.rates import count_stages
 from selfloop.measures.funnel.steps import steps_of
 from selfloop.measures.histograms import curve_of
 
@@ -165,9 +165,7 @@ def compare_segments(
     check_whole("window_days", window_days, low=1)
     check_number("min_at_risk", min_at_risk, low=1)
     steps = steps_of(events, by, order)
-    counts = funnel(
-        events, by, windows_days=(window_days,), order=order, min_at_risk=min_at_risk
-    ).windows
+    counts = count_stages(steps, (window_days,), events.end_day).set_index("segment")
     levels = sorted(segment for segment, _ in steps.segments)
     chosen = _chosen(levels, segments, against)
     lines = []
@@ -175,11 +173,11 @@ def compare_segments(
         if step.stage in steps.missing:
             continue
         people = histogram(steps, step, events.end_day)
-        rows = counts[counts["stage"] == step.stage]
-        matured = {
-            str(row["segment"]): (int(row["n_matured"]), int(row["n_matured_reached"]))
-            for row in rows.to_dict("records")
-        }
+        n, hits = (
+            counts[f"{step.stage}_matured{end}_{window_days}"]
+            for end in ("", "_reached")
+        )
+        matured = {s: (int(n[s]), int(hits[s])) for s in levels}
         for segment in chosen:
             line: dict[str, object] = {
                 "segment": segment,

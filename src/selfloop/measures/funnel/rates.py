@@ -158,7 +158,7 @@ def funnel(
     check_number("min_at_risk", min_at_risk, low=1)
     names = (by,) if isinstance(by, str) else tuple(by or ())
     steps = steps_of(events, by, order)
-    counts = _counts(steps, windows_days, events.end_day)
+    counts = count_stages(steps, windows_days, events.end_day)
     reached = {
         step.stage: histogram(steps, step, events.end_day)
         for step in steps.steps
@@ -209,8 +209,24 @@ def _tables(
     return _sorted(stage_frame), _sorted(window_frame)
 
 
-def _counts(steps: Steps, windows: tuple[int, ...], end_day: int) -> pd.DataFrame:
-    """Count entered, reached, matured and open of every stage, in one pass."""
+def count_stages(steps: Steps, windows: tuple[int, ...], end_day: int) -> pd.DataFrame:
+    """Count entered, reached, matured and open of every stage, in one pass.
+
+    Parameters
+    ----------
+    steps : Steps
+        People.
+    windows : tuple of int
+        Windows W in days.
+    end_day : int
+        Last observed day, by number.
+
+    Returns
+    -------
+    DataFrame
+        segment, segment_2 and, for each stage and W, whole numbers such as
+        ``conversion_matured_90`` and, of these, ``conversion_matured_reached_90``.
+    """
     people = steps.people
     no = ibis.literal(value=False)
     parts = {}

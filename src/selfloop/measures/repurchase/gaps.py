@@ -21,7 +21,7 @@ from selfloop.core.settings import (
 from selfloop.inputs.events import Events
 from selfloop.kernels.hazards import Hazards, Span, hazards, peak_span
 from selfloop.kernels.timing import Timing, first_timing, quantile_days
-from selfloop.measures.histograms import KEY, totals_of
+from selfloop.measures.histograms import KEY, total_pairs, totals_of
 from selfloop.measures.referral.histories import N_GROUPS, group_of
 from selfloop.measures.repurchase.spells import in_segments, spells
 from selfloop.measures.segments import ALL, with_segments
@@ -201,11 +201,10 @@ def repurchase_gaps(
     setting = _Setting(first_day, int(bin_days), int(window), int(min_at_risk))
     pairs = segments if names else [(ALL, "")]
     bins, reminders = _tables(counts, longest, pairs, setting)
-    named = totals_of(pd.DataFrame(pairs, columns=KEY).assign(n=0), len(names))
     of_all = _tables(
         totals_of(counts, len(names), keys=_SPELL),
         totals_of(longest, len(names), keys=("days",)),
-        [tuple(pair) for pair in named[KEY].to_numpy().tolist()],
+        total_pairs(pairs, len(names)),
         setting,
     )
     return RepurchaseGaps(

@@ -22,9 +22,9 @@ from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.quantiles import quantile_days_of_reached
 from selfloop.kernels.survival import cif_at, median_days
-from selfloop.measures.histograms import KEY, curve_of, totals_of
+from selfloop.measures.histograms import KEY, curve_of, total_pairs, totals_of
 from selfloop.measures.repurchase.spells import in_segments, spells
-from selfloop.measures.segments import with_segments
+from selfloop.measures.segments import ALL, with_segments
 
 QUANTILES = (25, 50, 75)
 """Quantiles of the days among those who return, in percent."""
@@ -196,14 +196,10 @@ def repurchase(
     counts = _counts(in_segments(rows, people, names), in_order)
     n_steps = int(counts["step"].max()) if len(counts) else 1
     setting = _Setting(n_steps, windows, in_order, min_at_risk)
-    pairs = segments if names else [("all", "")]
+    pairs = segments if names else [(ALL, "")]
     parts = _tables(counts, pairs, setting)
     totals = totals_of(counts, len(names), keys=_KEYS)
-    named = totals_of(
-        pd.DataFrame(pairs, columns=KEY).assign(n=0), len(names)
-    )  # segments that nobody has bought in have their total too
-    of_all = [tuple(pair) for pair in named[KEY].to_numpy().tolist()]
-    together = _tables(totals, of_all, setting)
+    together = _tables(totals, total_pairs(pairs, len(names)), setting)
     return RepurchaseLadder(*parts, *together, by=names, end=events.end)
 
 
