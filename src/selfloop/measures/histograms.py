@@ -1,11 +1,12 @@
-"""Counts by segment and day: their totals, and the Kaplan-Meier curve of each."""
+"""Counts by segment and day: their totals, and the curve and shares of each."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from selfloop.kernels.survival import KaplanMeier, kaplan_meier
+from selfloop.kernels.intervals import wilson
+from selfloop.kernels.survival import KaplanMeier, cif_at, kaplan_meier
 
 KEY = ["segment", "segment_2"]
 """Columns of the breakdowns."""
@@ -116,3 +117,65 @@ def curve_of(counts: pd.DataFrame) -> KaplanMeier:
     np.add.at(n_events, days[event], n[event])
     np.add.at(n_left, days[~event], n[~event])
     return kaplan_meier(n_events, n_left)
+
+
+def share_line(name: str, n_hit: int, n: int) -> dict[str, object]:
+    """Name a share and its interval.
+
+    Parameters
+    ----------
+    name : str
+        Name of its column.
+    n_hit, n : int
+        People who did it, of so many, at least 1.
+
+    Returns
+    -------
+    dict
+        The share and the ends of Wilson's interval.
+
+    Examples
+    --------
+    >>> share_line("share_matured", 0, 30)["share_matured_low"]
+    0.0
+    """
+    low, high = wilson(n_hit, n)
+    return {name: n_hit / n, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def within_line(
+    km: KaplanMeier, window: int, least: float
+) -> tuple[dict[str, object], str]:
+    """Tell the Kaplan-Meier share within a window, or why it is missing.
+
+    Parameters
+    ----------
+    km : KaplanMeier
+        Of one segment.
+    window : int
+        W in days.
+    least : float
+        So many people must be at risk on day W.
+
+    Returns
+    -------
+    line : dict
+        n_at_risk and, if known, share_within with the ends of its interval.
+    reason : str
+        Why it is missing; empty when it is known.
+
+    Examples
+    --------
+    >>> within_line(NOBODY, 90, 30)
+    ({'n_at_risk': 0}, '0 at risk at day 90, need 30')
+    """
+    at = cif_at(km, [window])
+    n_at_risk = int(at.n_at_risk[0])
+    line: dict[str, object] = {"n_at_risk": n_at_risk}
+    if n_at_risk < least:
+        return line, f"{n_at_risk} at risk at day {window}, need {least}"
+    return line | {
+        "share_within": float(at.cif[0]),
+        "share_within_low": float(at.low[0]),
+        "share_within_high": float(at.high[0]),
+    }, ""

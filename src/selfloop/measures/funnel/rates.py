@@ -14,10 +14,16 @@ from selfloop.core.display import show_html, show_text
 from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
-from selfloop.kernels.survival import KaplanMeier, cif_at, median_days
+from selfloop.kernels.survival import KaplanMeier, median_days
 from selfloop.measures.funnel.curves import BY_DAY, curves_of, histogram
 from selfloop.measures.funnel.steps import STAGES, Step, Steps, steps_of
-from selfloop.measures.histograms import KEY, NOBODY, totals_of
+from selfloop.measures.histograms import (
+    KEY,
+    NOBODY,
+    share_line,
+    totals_of,
+    within_line,
+)
 
 
 @dataclass(frozen=True)
@@ -314,28 +320,13 @@ def _window_line(
         n, n_hit = (count[f"{stage}_{form}{hit}_{window}"] for hit in ("", "_reached"))
         line |= {f"n_{form}": n, f"n_{form}_reached": n_hit}
         if n >= min_at_risk:
-            low, high = wilson(n_hit, n)
-            line |= {
-                f"share_{form}": n_hit / n,
-                f"share_{form}_low": float(low),
-                f"share_{form}_high": float(high),
-            }
+            line |= share_line(f"share_{form}", n_hit, n)
     reasons = []
     n_matured = count[f"{stage}_matured_{window}"]
     if n_matured < min_at_risk:
         reasons.append(f"{n_matured} observed for {window} days, need {min_at_risk}")
-    at = cif_at(km or NOBODY, [window])
-    n_at_risk = int(at.n_at_risk[0])
-    line["n_at_risk"] = n_at_risk
-    if n_at_risk >= min_at_risk:
-        line |= {
-            "share_within": float(at.cif[0]),
-            "share_within_low": float(at.low[0]),
-            "share_within_high": float(at.high[0]),
-        }
-    else:
-        reasons.append(f"{n_at_risk} at risk at day {window}, need {min_at_risk}")
-    return line | {"reason": "; ".join(reasons)}
+    within, thin = within_line(km or NOBODY, window, min_at_risk)
+    return line | within | {"reason": "; ".join(filter(None, [*reasons, thin]))}
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -21,8 +21,15 @@ from selfloop.core.settings import (
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.quantiles import quantile_days_of_reached
-from selfloop.kernels.survival import cif_at, median_days
-from selfloop.measures.histograms import KEY, curve_of, total_pairs, totals_of
+from selfloop.kernels.survival import median_days
+from selfloop.measures.histograms import (
+    KEY,
+    curve_of,
+    share_line,
+    total_pairs,
+    totals_of,
+    within_line,
+)
 from selfloop.measures.repurchase.spells import in_segments, spells
 from selfloop.measures.segments import ALL, with_segments
 
@@ -269,8 +276,8 @@ def _window_lines(
         matured = n_windows > setting.sorted_windows.index(window)
         within = event & (length <= window)
         n_matured, n_hit = int(n[matured].sum()), int(n[matured & within].sum())
-        at = cif_at(km, [window])
-        n_at_risk, n_reached = int(at.n_at_risk[0]), int(n[within].sum())
+        n_reached = int(n[within].sum())
+        by_all, thin = within_line(km, window, least)
         line: dict[str, object] = {
             "window_days": window,
             "n_entered": int(n.sum()),
@@ -278,22 +285,15 @@ def _window_lines(
             "n_matured_reached": n_hit,
             "n_reached": n_reached,
             "n_open": int(n[~matured & ~event].sum()),
-            "n_at_risk": n_at_risk,
+            **by_all,
         }
         reasons = []
         if n_matured >= least:
-            low, high = wilson(n_hit, n_matured)
-            line |= _shares("matured", n_hit / n_matured, float(low), float(high))
+            line |= share_line("share_matured", n_hit, n_matured)
         else:
             reasons.append(f"{n_matured} observed for {window} days, need {least}")
-        thin = f"{n_at_risk} at risk at day {window}, need {least}"
-        if n_at_risk >= least:
-            ends = float(at.cif[0]), float(at.low[0]), float(at.high[0])
-            line |= _shares("within", *ends)
-        else:
-            reasons.append(thin)
         days: dict[str, object] = {"window_days": window, "n_reached": n_reached}
-        if n_at_risk < least:
+        if thin:
             days["reason"] = thin
         elif n_reached < least:
             days["reason"] = f"{n_reached} returned within {window} days, need {least}"
@@ -304,13 +304,7 @@ def _window_lines(
                 name = f"days_{percent}"
                 days |= {name: found.days, f"{name}_low": found.low}
                 days[f"{name}_high"] = found.high
-        yield line | {"reason": "; ".join(reasons)}, days
-
-
-def _shares(form: str, share: float, low: float, high: float) -> dict[str, object]:
-    """Name a share and its interval."""
-    name = f"share_{form}"
-    return {name: share, f"{name}_low": low, f"{name}_high": high}
+        yield line | {"reason": "; ".join(filter(None, [*reasons, thin]))}, days
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -16,8 +16,7 @@ from selfloop.inputs.engine import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.validate import USED
 from selfloop.kernels.quantiles import quantile_days_of_reached
-from selfloop.kernels.survival import cif_at
-from selfloop.measures.histograms import curve_of
+from selfloop.measures.histograms import curve_of, within_line
 
 MAX_PRODUCTS = 10_000
 """Products of a table: those with most buyers."""
@@ -206,16 +205,10 @@ def _histogram(bought: ir.Table, products: list[str], end_day: int) -> pd.DataFr
 def _line(part: pd.DataFrame, window: int, least: int) -> dict[str, object]:
     """Write when a product is bought again, with the reason for what is missing."""
     km = curve_of(part)
-    at = cif_at(km, [window])
-    n_at_risk = int(at.n_at_risk[0])
-    line: dict[str, object] = {"window_days": window, "n_at_risk": n_at_risk}
-    if n_at_risk < least:
-        return line | {"reason": f"{n_at_risk} at risk at day {window}, need {least}"}
-    line |= {
-        "share_within": float(at.cif[0]),
-        "share_within_low": float(at.low[0]),
-        "share_within_high": float(at.high[0]),
-    }
+    line, thin = within_line(km, window, least)
+    line["window_days"] = window
+    if thin:
+        return line | {"reason": thin}
     back = part[part["event"].astype(bool) & (part["days"] <= window)]
     n_back = int(back["n"].sum())
     if n_back < least:
