@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+PIP    := $(BIN)/python -m pip install --no-compile --quiet --quiet --disable-pip-version-check
 export PYTHONWARNINGS ?=
 
 .PHONY: demo test check lint types imports bench clean help

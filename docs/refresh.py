@@ -14,6 +14,7 @@ import tempfile
 import tomllib
 import warnings
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -416,6 +417,7 @@ def with_outputs(text: str) -> str:
     return _EXAMPLE.sub(renewed, text)
 
 
+@cache
 def output(code: str) -> str:
     """Run an example in an empty folder and return what a reader would see.
 

@@ -39,5 +39,19 @@ def test_buyers_without_a_visit_are_named(seen, said):
         assert notes["SL152"].startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("end", "is_said"),
+    [(None, False), ("2026-02-04", False), ("2026-02-05", True), ("2026-01-04", None)],
+)
+def test_an_end_long_after_the_last_event_is_named(end, is_said):
+    table = pd.concat([_orders(), _orders().assign(ordered_at="2026-01-03")])
+    notes = sl.read_events(table, end=end).notes.set_index("code")["note"]
+    assert ("SL153" in notes) == bool(is_said)
+    if is_said:
+        assert notes["SL153"].startswith(
+            "the last event is of 2026-01-05, 31 days before the end, 2026-02-05;"
+        )
+
+
 def test_no_visits_no_note():
     assert "SL152" not in set(sl.read_events(_orders()).notes["code"])

@@ -93,9 +93,11 @@ def cohorts_of(shop):
         "n_people": 1,
     })  # fmt: skip
     people = people.groupby(["segment_no", "cohort", "group_no"], as_index=False)
-    born = pd.DataFrame({"cohort": np.arange(n_periods), "first_day": 0, "last_day": 0})
+    born = pd.DataFrame({
+        "segment_no": 0, "cohort": np.arange(n_periods), "first_day": 0, "last_day": 0
+    })  # fmt: skip
     cells = Cells(done.sum(), people.sum(), born, ("all",), N_GROUPS)
-    ages = Ages(np.arange(n_periods), last, last)
+    ages = Ages(np.zeros(n_periods, int), np.arange(n_periods), last, last)
     return Cohorts(
         table=pd.DataFrame(), period="month", clock="calendar", by=None,
         end=date(2026, 1, 1), cells=cells, ages=ages,

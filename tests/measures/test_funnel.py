@@ -584,9 +584,29 @@ def test_a_channel_may_be_called_like_the_total():
         visits=visits(("a", 0, "(all)"), ("b", 0, "x"), ("c", 0, "(all)")),
     )
     found = sl.funnel(events, "channel", min_at_risk=1)
-    assert line(found, "conversion", "(all)")["n_entered"] == 2
+    assert line(found, "conversion", "'(all)'")["n_entered"] == 2
     total = found.stage_totals.set_index("stage").loc["conversion"]
+    assert total["segment"] == "(all)"
     assert (total["n_entered"], total["n_reached"]) == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["(all)", "(missing)", "(other)", "(rest)"])
+def test_what_is_called_like_a_group_of_ours_stands_in_quotes(name):
+    rows = visits(*((f"p{i}", 0, None) for i in range(40)),
+                  *((f"q{i}", 0, name) for i in range(50)),
+                  *((f"r{i}", 0, f"x{i % 40}") for i in range(60)))  # fmt: skip
+    events = sl.read_events(orders(("p0", 0, 1)), visits=rows, end="2027-01-01")
+    found = sl.funnel(events, "channel", min_at_risk=1).stages
+    size = found[found["stage"] == "traffic"].set_index("segment")["n_entered"]
+    assert size[f"'{name}'"] == 50
+    assert size["(missing)"] == 40
+    # 30 of 42 are kept: these two, and 28 of the 40 whose names differ.
+    assert size["(other)"] == 150 - 50 - 40 - size[size.index.str.match("x")].sum()
+    told = sl.compare_segments(events, "channel").table
+    assert f"'{name}'" in set(told["segment"])
+    against = sl.compare_segments(events, "channel", against=f"'{name}'").table
+    conversion = against[against["stage"] == "conversion"]
+    assert set(conversion["n_against"]) == {50}
 
 
 def test_pairs_of_segments_are_segments_of_segments(untidy_events):
@@ -604,7 +624,7 @@ def test_pairs_of_segments_are_segments_of_segments(untidy_events):
 def test_breakdowns_that_cannot_be(by_hand, by):
     with pytest.raises(SettingError, match="by must be one"):
         sl.funnel(by_hand, by)
-    with pytest.raises(SettingError, match="order must be one of loop, strict"):
+    with pytest.raises(SettingError, match="order must be one of 'loop', 'strict'"):
         sl.funnel(by_hand, order="any")
 
 

@@ -286,10 +286,10 @@ def test_a_young_shop_must_say_its_days():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"dormant_after_days": 0}, "dormant_after_days must be at least 1"),
+        ({"dormant_after_days": 0}, "dormant_after_days must be between 1 and"),
         ({"dormant_after_days": 1.5}, "must be a whole number"),
-        ({"dormant_after_days": 9, "lost_after_days": 9}, "at least 10"),
-        ({"lost_after_days": 1}, "at least 2"),
+        ({"dormant_after_days": 9, "lost_after_days": 9}, "between 10 and"),
+        ({"lost_after_days": 1}, "between 2 and"),
     ],
 )
 def test_days_outside_their_range_are_errors(settings, words):

@@ -8,13 +8,13 @@ import cdnow
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_fits import fit_near
 
 import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.errors import FitError, SettingError
 from selfloop.kernels import gamma_gamma
 from selfloop.kernels.gamma_gamma import GammaGamma, expected_spend
-from selfloop.kernels.purchase_fit import fit_purchases
 from selfloop.kernels.purchase_models import purchase_model
 from selfloop.measures.lifetime.flow import Histories, cut_horizon
 from selfloop.measures.lifetime.forecast import Forecast, Part, totals
@@ -71,7 +71,7 @@ def predicted(name, rows, spent, *, rate=0.0):
     """Fit both models and add up what is to come; None where there are no errors."""
     model = kernel(name)
     x, recency, age = rows
-    fit = fit_purchases(model, x, recency=recency, age=age)
+    fit = fit_near(model, TRUE[name], x, recency=recency, age=age)
     money = gamma_gamma.fit(x[x > 0], total=spent[x > 0])
     if fit.covariance is None or money.covariance is None:
         return None

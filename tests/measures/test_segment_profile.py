@@ -213,7 +213,7 @@ def test_row_order_and_names_do_not_matter(
         ("rfm", {}, "at must be given: 2026-01-01 to 2026-01-31"),
         ("rfm", {"at": "2026-01-31"}, "nothing came after it"),
         ("source", {"at": "2026-02-01"}, "at must lie between"),
-        ("source", {"window_days": 0}, "window_days must be at least 1"),
+        ("source", {"window_days": 0}, "window_days must be between 1 and"),
         ("lifecycle", {"at": "2026-01-20"}, "dormant_after_days must be given"),
     ],
 )  # fmt: skip

@@ -33,7 +33,7 @@ def analysis(shop):
 @pytest.fixture(scope="session")
 def orders_only(shop):
     """A shop of which only the orders are known."""
-    return sl.analyze(sl.read_events(shop.orders))
+    return sl.analyze(sl.read_events(shop.orders), model="mbg_nbd")
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def hostile():
     })  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sl.DataWarning)
-        return sl.analyze(sl.read_events(orders, referrals))
+        return sl.analyze(sl.read_events(orders, referrals), model="mbg_nbd")
 
 
 @pytest.fixture(scope="session")
@@ -87,4 +87,5 @@ def uneven():
     people = shop.orders["customer_id"].unique()
     spread = np.exp(np.random.default_rng(5).normal(0, 3, people.size))
     amount = shop.orders["customer_id"].map(dict(zip(people, spread, strict=True)))
-    return sl.analyze(sl.read_events(shop.orders.assign(amount=amount), shop.referrals))
+    events = sl.read_events(shop.orders.assign(amount=amount), shop.referrals)
+    return sl.analyze(events, model="mbg_nbd")

@@ -137,6 +137,24 @@ def test_another_file_is_an_error(tmp_path, before, content, words):
             sl.compare(before, wrong)
 
 
+def test_a_damaged_dictionary_is_the_same_error_as_a_damaged_file(before, tmp_path):
+    whole = json.loads(json.dumps(report_numbers(before)))
+    bare = {"schema": whole["schema"]}
+    huge = json.loads(json.dumps(whole))
+    matured = huge["funnel"]["windows"]["n_matured"]
+    huge["funnel"]["windows"]["n_matured"] = [n and 1e308 for n in matured]
+    no_rules = {**whole, "meta": {**whole["meta"]}}
+    del no_rules["meta"]["rules"]
+    for numbers in (bare, huge, no_rules, {**whole, "funnel": 3}):
+        with pytest.raises(sl.DataError, match="the dictionary is not the JSON file"):
+            sl.compare(numbers, before)
+        path = tmp_path / "damaged.json"
+        path.write_text(json.dumps(numbers))
+        with pytest.raises(sl.DataError, match=r"'damaged\.json' is not the JSON file"):
+            sl.compare(before, path)
+    assert len(sl.compare(whole, before).table)
+
+
 def test_a_shop_without_referrals_and_visits(after):
     shop = sl.simulate(n_visitors=400, seed=7)
     plain = sl.analyze(sl.read_events(shop.orders), model="mbg_nbd")

@@ -678,7 +678,7 @@ def test_plot_of_anything_else_names_what_can_be_drawn():
 
 def test_a_shop_with_orders_only_can_be_drawn():
     shop = sl.simulate(n_visitors=1500, seed=3)
-    analysis = sl.analyze(sl.read_events(shop.orders))
+    analysis = sl.analyze(sl.read_events(shop.orders), model="mbg_nbd")
     for part in (analysis, analysis.funnel, analysis.cohorts, analysis.loop):
         sl.plot(part, lang="zh").figure.canvas.draw()
     sl.plot(analysis.value_summary).figure.canvas.draw()

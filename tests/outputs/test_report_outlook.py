@@ -28,7 +28,7 @@ def found(shop):
     events = sl.read_events(
         shop.orders, shop.referrals, visits=shop.visits, spend=shop.spend
     )
-    return sl.analyze(events)
+    return sl.analyze(events, model="mbg_nbd")
 
 
 @pytest.fixture(scope="module")
@@ -385,7 +385,7 @@ def test_every_sentence_is_there_in_both_languages(numbers):
 
 
 def test_without_referrals_nothing_is_said_of_those_brought(shop):
-    found = sl.analyze(sl.read_events(shop.orders))
+    found = sl.analyze(sl.read_events(shop.orders), model="mbg_nbd")
     outlook = unfold(report_numbers(found))["outlook"]
     assert outlook["growth"] is None
     assert outlook["by_source"] == outlook["trend"] == []
@@ -403,7 +403,7 @@ def test_without_referrals_nothing_is_said_of_those_brought(shop):
 def test_a_loop_that_feeds_itself_has_no_upper_end(tmp_path):
     shop = sl.simulate(400, seed=4, days=420, shop=Shop(invitations=2.6))
     events = sl.read_events(shop.orders, shop.referrals, visits=shop.visits)
-    found = sl.analyze(events)
+    found = sl.analyze(events, model="mbg_nbd")
     growth = found.outlook.growth
     assert growth.verdict == ("sustains" if growth.r_low >= 1 else "open")
     assert growth.rate > 0

@@ -133,7 +133,7 @@ def test_a_young_shop_says_what_it_cannot_say():
         "referrer_id": ["p00", "p01"], "referee_id": ["p05", "p06"],
         "referred_at": pd.to_datetime(["2026-01-03", "2026-01-04"]),
     })  # fmt: skip
-    analysis = sl.analyze(sl.read_events(orders, referrals))
+    analysis = sl.analyze(sl.read_events(orders, referrals), model="mbg_nbd")
     assert "expected referrals" in analysis.unavailable
     for lang in ("en", "zh"):
         html = section(page(report_numbers(analysis), lang=lang, embed_font="never"))

@@ -22,6 +22,7 @@ from selfloop.cli.options import (
     together,
 )
 from selfloop.core import schema
+from selfloop.core.settings import MAX_WINDOW_DAYS, WINDOWS_DAYS
 
 ORDERS = "loop", "strict"
 """Choices of ``--order``."""
@@ -102,6 +103,11 @@ _FONT = click.option(
     show_default=True, help="Chinese characters as a font in the page.",
 )  # fmt: skip
 
+_WITHIN = click.option(
+    "--within", type=click.IntRange(1, MAX_WINDOW_DAYS), multiple=True, metavar="DAYS",
+    default=WINDOWS_DAYS, show_default=True, help="Window; may be given several times.",
+)  # fmt: skip
+
 _TOP = click.option(
     "--top", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
     help="Rows shown without -o.",
@@ -138,13 +144,15 @@ _FUNNEL = _command(
         help="With one --by: compare all segments with this one, not with the rest.",
     ),
     click.option(
-        "--window-days", type=click.IntRange(1, 36_525), default=90, show_default=True,
-        metavar="DAYS", help="Window in which segments are compared.",
+        "--window-days", type=click.IntRange(1, MAX_WINDOW_DAYS), default=90,
+        show_default=True, metavar="DAYS",
+        help="Window in which segments are compared.",
     ),
+    _WITHIN,
     shown("windows", "stages", "times", "differences"),
     example="selfloop funnel orders.csv referrals.csv visits.csv --by source",
     answers="How many come, buy, buy again and bring others.",
-    more="Table windows has the shares within 30, 90, 180 and 365 days; stages what "
+    more="Table windows has the shares within the windows; stages what "
     "happened so far; times how long people take; differences which segments of one "
     "--by differ beyond chance. With --by, lines (all) are of all together.",
 )  # fmt: skip
@@ -190,7 +198,7 @@ _PRODUCTS = _command(
     "products", "people:products",
     INPUTS, BAD_ROWS,
     click.option(
-        "--window-days", type=click.IntRange(1, 36_525), default=180,
+        "--window-days", type=click.IntRange(1, MAX_WINDOW_DAYS), default=180,
         show_default=True, metavar="DAYS", help="Bought again within so many days.",
     ),
     click.option(
@@ -220,8 +228,9 @@ _STUCK = _command(
         metavar="DAYS", help="Only people who have been stuck for at least so long.",
     ),
     click.option(
-        "--within-days", type=click.IntRange(1, 36_525), default=90, show_default=True,
-        metavar="DAYS", help="Days ahead in which such people may still come.",
+        "--within-days", type=click.IntRange(1, MAX_WINDOW_DAYS), default=90,
+        show_default=True, metavar="DAYS",
+        help="Days ahead in which such people may still come.",
     ),
     click.option(
         "--order", type=click.Choice(ORDERS), default="loop", show_default=True,
@@ -247,11 +256,12 @@ _REPURCHASE = _command(
         "--bin-days", type=click.IntRange(1, 366), default=7, show_default=True,
         metavar="DAYS", help="Width of the bins of days since the last purchase.",
     ),
+    _WITHIN,
     shown("windows", "steps", "days", "gaps", "reminders", "returning"),
     example="selfloop repurchase orders.csv",
     answers="How many buy again, how long they take, and when to remind them.",
     more="Table windows has the shares that go on from the first purchase to the "
-    "second, from the second to the third ... within 30, 90, 180 and 365 days; days "
+    "second, from the second to the third ... within the windows; days "
     "how long they take; gaps how likely a purchase is by days since the last; "
     "reminders when most come back; returning the three repeat rates of each period.",
 )  # fmt: skip
@@ -269,7 +279,7 @@ _SEGMENTS = _command(
     ),
     _PERIOD,
     click.option(
-        "--dormant-after-days", type=click.IntRange(1, 36_525), metavar="DAYS",
+        "--dormant-after-days", type=click.IntRange(1, MAX_WINDOW_DAYS), metavar="DAYS",
         help="Dormant after so many days without a purchase; by default as the gaps "
         "of the shop suggest.",
     ),
@@ -328,7 +338,7 @@ _REFERRALS = _command(
     "referrals", "referrals:referrals",
     INPUTS, BAD_ROWS,
     click.option(
-        "--horizon-days", type=click.IntRange(1, 36_525), default=90,
+        "--horizon-days", type=click.IntRange(1, MAX_WINDOW_DAYS), default=90,
         show_default=True, metavar="DAYS", help="Days to come.",
     ),
     shown("grid", "advocates", "generations", "trees", "times", "concentration",
@@ -349,7 +359,7 @@ _OUTLOOK = _command(
         help="Months to come.",
     ),
     click.option(
-        "--horizon-days", type=click.IntRange(1, 36_525), default=365,
+        "--horizon-days", type=click.IntRange(1, MAX_WINDOW_DAYS), default=365,
         show_default=True, metavar="DAYS",
         help="Age to which the value of visitors counts.",
     ),

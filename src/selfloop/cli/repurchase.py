@@ -62,6 +62,7 @@ def repurchase(
     by: Sequence[str],
     period_length: Period,
     bin_days: int,
+    within: Sequence[int],
     out: str | None,
     format: str,  # noqa: A002 - the name of the option
     table: str | None,
@@ -80,6 +81,8 @@ def repurchase(
         Periods of the three rates.
     bin_days : int
         Width of the bins of days since the last purchase.
+    within : sequence of int
+        Windows of the ladder, in days.
     out, format, table
         See `selfloop.cli.results.Form`.
     """
@@ -88,7 +91,7 @@ def repurchase(
     with working(manner) as say:
         events = read(inputs, say)
         say("from purchase to purchase")
-        ladder = ladder_measure.repurchase(events, by)
+        ladder = ladder_measure.repurchase(events, by, windows_days=within)
         say("gaps")
         gaps = gaps_measure.repurchase_gaps(events, by, bin_days=bin_days)
         say("rates by period")
@@ -103,9 +106,8 @@ def repurchase(
         "returning": rates,
     }
     windows = tables["windows"]
-    first = windows[
-        (windows["step"] <= _MOST_STEPS) & (windows["window_days"] == _SHOWN_DAYS)
-    ]
+    days = _SHOWN_DAYS if _SHOWN_DAYS in within else within[0]
+    first = windows[(windows["step"] <= _MOST_STEPS) & (windows["window_days"] == days)]
     result = Result(
         "repurchase",
         tables,
@@ -212,7 +214,7 @@ def segments(
 def _since(events: Events, since: str | None) -> date:
     """Return the day from which customers have moved."""
     if since is not None:
-        return events.observed_day(since)
+        return events.observed_day(since, name="since")
     return max(events.start, events.end - timedelta(days=90))
 
 

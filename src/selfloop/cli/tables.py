@@ -42,6 +42,7 @@ def funnel(
     order: str,
     against: str | None,
     window_days: int,
+    within: Sequence[int],
     out: str | None,
     format: str,  # noqa: A002 - the name of the option
     table: str | None,
@@ -62,6 +63,8 @@ def funnel(
         The segment that others are compared with; each with all others when None.
     window_days : int
         Window of the comparison.
+    within : sequence of int
+        Windows of all else, in days.
     out, format, table
         See `selfloop.cli.results.Form`.
     """
@@ -70,9 +73,9 @@ def funnel(
     with working(manner) as say:
         events = read(inputs, say)
         say("funnel")
-        found = funnel_measure.funnel(events, by, order=order)
+        found = funnel_measure.funnel(events, by, windows_days=within, order=order)
         say("times")
-        times = stage_times(events, by, order=order)
+        times = stage_times(events, by, within_days=within, order=order)
         differences = empty("segment_differences")
         if len(by) == 1:
             say("differences")

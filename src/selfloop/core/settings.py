@@ -1,6 +1,6 @@
 """Settings of an analysis and their allowed ranges, checked in one place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from math import inf
@@ -57,7 +57,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     --------
     >>> check_choice("purchase", "day", ("day", "order"))
     """
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         allowed = ", ".join(repr(c) for c in choices)
         raise SettingError(f"{name} must be one of {allowed}; got {value!r}")
 
@@ -75,16 +75,42 @@ def check_number(name: str, value: float, *, low: float, high: float = inf) -> N
         raise SettingError(f"{name} must be {allowed}; got {value!r}")
 
 
-def check_whole(name: str, value: float, *, low: float, high: float = inf) -> None:
-    """Raise a `SettingError` unless `value` is a whole number in a range.
+def check_whole(name: str, value: float, *, low: float, high: float = inf) -> int:
+    """Return a whole number in a range as int, or raise a `SettingError`.
 
     Examples
     --------
-    >>> check_whole("max_levels", 2, low=1)
+    >>> check_whole("max_levels", 2.0, low=1)
+    2
     """
     check_number(name, value, low=low, high=high)
     if value % 1:
         raise SettingError(f"{name} must be a whole number; got {value!r}")
+    return int(value)
+
+
+def check_days(name: str, value: float, *, low: int = 1) -> int:
+    """Return a number of days, at most a hundred years, or raise a `SettingError`.
+
+    Examples
+    --------
+    >>> check_days("window_days", 90.0)
+    90
+    """
+    return check_whole(name, value, low=low, high=MAX_WINDOW_DAYS)
+
+
+def check_windows(name: str, values: object) -> tuple[int, ...]:
+    """Return windows in days, each once, or raise a `SettingError`.
+
+    Examples
+    --------
+    >>> check_windows("windows_days", [30, 90.0, 30])
+    (30, 90)
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise SettingError(f"{name} must be days such as (30, 90); got {values!r}")
+    return tuple(dict.fromkeys(check_days(name, value) for value in values))
 
 
 def check_day(name: str, value: object) -> date:

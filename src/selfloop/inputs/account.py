@@ -1,5 +1,6 @@
 """The account of an input: where every row went, the totals, what to know beside."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -143,6 +144,43 @@ def totals_of(
     known = sum(int(totals[f"n_orders_{s}"]) for s in ("positive", "zero", "negative"))
     totals["n_orders"] = known + totals["n_orders_guests"]
     return {k: int(v) if k.startswith("n_") else Decimal(v) for k, v in totals.items()}
+
+
+_SILENT_DAYS = 30
+"""An end so many days after the last event is worth a note."""
+
+
+def silence_note(last: date, end: date) -> list[tuple[str, str, str]]:
+    """Say that the period ends long after anything happened in it.
+
+    Parameters
+    ----------
+    last : date
+        Day of the last event.
+    end : date
+        Last day of observation.
+
+    Returns
+    -------
+    list of tuple
+        (code, table, text) when there is something to say.
+
+    Examples
+    --------
+    >>> silence_note(date(2026, 3, 1), date(2026, 3, 31))
+    []
+    >>> silence_note(date(2026, 3, 1), date(2026, 6, 1))[0][0]
+    'SL153'
+    """
+    n_days = (end - last).days
+    if n_days <= _SILENT_DAYS:
+        return []
+    text = (
+        f"the last event is of {last}, {n_days:,} days before the end, {end}; the days "
+        "between count as observed, so that everybody counts as not having come back. "
+        f"If the data stop on {last}, leave end out"
+    )
+    return [("SL153", "", text)]
 
 
 def notes_of(typed: dict[str, Typed], core: ir.Table) -> list[tuple[str, str, str]]:

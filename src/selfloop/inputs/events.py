@@ -32,6 +32,7 @@ from selfloop.inputs.account import (
     guest_months,
     guest_orders,
     notes_of,
+    silence_note,
     totals_of,
 )
 from selfloop.inputs.columns import ColumnMap
@@ -392,6 +393,7 @@ def _assemble(
     last = [day for name in seen if (day := counts[name].day("last_at"))]
     first = [day for name in seen if (day := counts[name].day("first_at"))]
     end = end or max(last)
+    notes = notes + silence_note(max(d for d in last if d <= end), end)
     end_day = (end - bk.EPOCH).days
     channels = engine.keep(_channels(typed), "channels")
     say("orders to purchases")

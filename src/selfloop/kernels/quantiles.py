@@ -96,7 +96,9 @@ def quantile_days_of_reached(
 
         S(t)^2 s^2(t) + q^2 S(W)^2 s^2(W) - 2 q S(t) S(W) s^2(t)
 
-    and the interval holds all days on which the gap is within z standard errors of 0.
+    and the interval reaches from the first day on which the gap plus z standard errors
+    is at least 0 to the first on which the gap less z standard errors is: F is a step,
+    and a day on which it lies clearly above may be the first with the share.
 
     Examples
     --------

@@ -24,6 +24,44 @@ PERIODS = {
 """Breakdowns by when people came or first bought, and the time they are cut from."""
 
 
+RESERVED = ("(all)", "(missing)", "(other)", "(rest)")
+"""What selfloop calls groups of its own; a value that is called so is put in quotes."""
+
+
+def breakdowns(by: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the breakdowns that were asked for, none, one or two.
+
+    Parameters
+    ----------
+    by : str, sequence of str or None
+        What the user gave.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    SettingError
+        When it is something else, or there are more than two, or one twice.
+
+    Examples
+    --------
+    >>> breakdowns("source"), breakdowns(["source", "channel"]), breakdowns(None)
+    (('source',), ('source', 'channel'), ())
+    """
+    if by is None or isinstance(by, str):
+        return () if by is None else (by,)
+    names = tuple(by) if isinstance(by, Sequence) else (by,)
+    if not all(isinstance(name, str) for name in names):
+        raise SettingError(f"by must be one column or two different ones; got {by!r}")
+    if len(names) > 2 or len(set(names)) < len(names):
+        raise SettingError(
+            f"by must be one column or two different ones; got {', '.join(names)}"
+        )
+    return names
+
+
 def with_segment(events: Events, by: str | None) -> tuple[ir.Table, list[str]]:
     """Add a breakdown to the people.
 
@@ -79,11 +117,7 @@ def with_segments(
     SettingError
         There is no such breakdown, or there are more than two, or one twice.
     """
-    names = [by] if isinstance(by, str) else list(by or [])
-    if len(names) > 2 or len(set(names)) < len(names):
-        raise SettingError(
-            f"by must be one column or two different ones; got {', '.join(names)}"
-        )
+    names = breakdowns(by)
     rows, levels = with_segment(events, names[0] if names else None)
     if len(names) < 2:
         return rows.mutate(segment_2=ibis.literal("")), [(one, "") for one in levels]
@@ -97,13 +131,14 @@ def _labelled(
 ) -> tuple[ir.Table, list[str]]:
     """Add a breakdown as a column of text, the rarest values as one."""
     known = [*schema.names("people"), *PERIODS]
-    if by not in known:
+    if not isinstance(by, str) or by not in known:
         raise SettingError(f"by must be one of {', '.join(known)}; got {by!r}")
     rows = rows.mutate(**{column: _level(rows, events, by).fill_null("(missing)")})
     if by == "referrer_id":
         names = events.core.select(referrer_no="person_no", own_referrer_id="person_id")
         rows = rows.left_join(names, "referrer_no").drop("referrer_no_right")
-        rows = rows.mutate(**{column: rows.own_referrer_id.fill_null("(missing)")})
+        named = _quoted(rows.own_referrer_id).fill_null("(missing)")
+        rows = rows.mutate(**{column: named})
         rows = rows.drop("own_referrer_id")
     level = rows[column]
     sizes = rows.group_by(level=level).aggregate(n=rows.count())
@@ -136,4 +171,10 @@ def _level(rows: ir.Table, events: Events, by: str) -> ir.StringValue:
         "first_success_at": "success_at",
         "referrer_id": "person_id",
     }
-    return rows[inside.get(by, by)].cast("string")
+    value = rows[inside.get(by, by)]
+    return _quoted(value) if value.type().is_string() else value.cast("string")
+
+
+def _quoted(name: ir.StringValue) -> ir.StringValue:
+    """Put a name in quotes that is one of `RESERVED`."""
+    return ibis.ifelse(name.isin(RESERVED), "'" + name + "'", name)

@@ -25,6 +25,11 @@ from selfloop.outputs.report.numbers import SCHEMA, report_numbers
 
 _TOTALS = ("n_people", "n_buyers", "n_purchases", "revenue")
 _NO_INTERVAL = "no interval"
+_MOST_PEOPLE = 1 << 53
+_DAMAGE = (
+    ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError,
+)  # fmt: skip
+"""What numbers of another shape lead to."""
 
 Source = Analysis | Mapping[str, Any] | str | os.PathLike[str]
 """An analysis, the numbers of a report, or the JSON file beside a report."""
@@ -165,31 +170,40 @@ def _numbers_of(source: Source) -> Mapping[str, Any]:
                 f"the dictionary must be of the schema {SCHEMA!r}; "
                 f"got {source.get('schema')!r}"
             )
-        return source
+        return _checked(source, "the dictionary")
     if isinstance(source, str | os.PathLike):
         numbers = read_json(source, schema=SCHEMA, wrong=_no_report)
-        try:
-            _lines(numbers, numbers)  # with itself: whatever is wrong is its own
-            _period(numbers)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise _no_report(
-                Path(source), f"a part is missing or wrong ({reason})"
-            ) from error
-        return numbers
+        return _checked(numbers, f"{Path(source).name!r}")
     raise SettingError(
         "compare takes results of analyze, or the JSON files beside reports; "
         f"got {type(source).__name__}"
     )
 
 
+def _checked(numbers: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the numbers of a report if all that is compared is there."""
+    try:
+        _lines(numbers, numbers)  # with itself: whatever is wrong is its own
+        _period(numbers)
+        list(_notes(numbers, numbers, 0))
+    except _DAMAGE as error:
+        reason = f"a part is missing or wrong ({type(error).__name__}: {error})"
+        raise _not_one(name, reason) from error
+    return numbers
+
+
 def _no_report(file: Path, reason: str) -> DataError:
     """Say that a file holds no report."""
+    return _not_one(f"{file.name!r}", reason)
+
+
+def _not_one(name: str, reason: str) -> DataError:
+    """Say that something is no report."""
     return DataError([
         Problem(
             "SL125",
             "",
-            f"{file.name!r} is not the JSON file of a report: {reason}",
+            f"{name} is not the JSON file of a report: {reason}",
             "write one with write_report(analysis, 'report.json')",
             "selfloop report ... --out report.html writes report.json beside it",
         )
@@ -314,8 +328,8 @@ def _stages(
 
 def _two_shares(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
     """Compare two shares by their counts, which say more than rounded shares."""
-    n, hits = int(one["n_matured"]), int(one["n_matured_reached"])
-    m, others = int(other["n_matured"]), int(other["n_matured_reached"])
+    n, hits = _count(one["n_matured"]), _count(one["n_matured_reached"])
+    m, others = _count(other["n_matured"]), _count(other["n_matured_reached"])
     found = shares_apart(m, others, n_second=n, hits_second=hits)
     return {
         "difference": found.difference,
@@ -323,6 +337,13 @@ def _two_shares(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, f
         "difference_high": found.high,
         "p_value": found.p_value,
     }
+
+
+def _count(number: float) -> int:
+    """Return a number of people; a file may say anything."""
+    if not 0 <= number <= _MOST_PEOPLE:
+        raise ValueError(f"{number!r} is no number of people")
+    return int(number)
 
 
 def _loop(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

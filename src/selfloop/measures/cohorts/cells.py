@@ -50,7 +50,7 @@ class Cells(NamedTuple):
     people : DataFrame
         segment_no, cohort, group_no, last_age (at the latest purchase) and n_people.
     born : DataFrame
-        cohort, first_day and last_day of the first purchases of its people.
+        segment_no, cohort, first_day and last_day of the first purchases of its people.
     segments : tuple of str
         Values of the breakdown by their number.
     n_groups : int
@@ -65,18 +65,19 @@ class Cells(NamedTuple):
 
 
 class Ages(NamedTuple):
-    """Ages of the cohorts at the end of the observation.
+    """Ages of the cohorts of each segment at the end of the observation.
 
     Parameters
     ----------
-    cohort : ndarray of int64, shape (n_cohorts,)
-        Numbers of the cohorts, in order.
-    last : ndarray of int64, shape (n_cohorts,)
+    segment_no, cohort : ndarray of int64, shape (n_rows,)
+        Numbers of the segments and of their cohorts, in order.
+    last : ndarray of int64, shape (n_rows,)
         Last age of which anything was observed.
-    finished : ndarray of int64, shape (n_cohorts,)
+    finished : ndarray of int64, shape (n_rows,)
         Last age observed to its end by everybody; -1 when there is none.
     """
 
+    segment_no: IntArray
     cohort: IntArray
     last: IntArray
     finished: IntArray
@@ -138,14 +139,14 @@ def count_cells(events: Events, period: Period, clock: Clock, by: str | None) ->
     sizes = people.group_by("segment_no", "cohort", "group_no", "last_age").aggregate(
         n_people=people.count()
     )
-    born = people.group_by("cohort").aggregate(
+    born = people.group_by("segment_no", "cohort").aggregate(
         first_day=people.first_day.min(), last_day=people.first_day.max()
     )
     done = _done(people.drop("last_age"), events, period, clock)
     return Cells(
         done=done.order_by([*_CELL, "group_no"]).to_pandas(),
         people=sizes.order_by(sizes.columns[:4]).to_pandas(),
-        born=born.order_by("cohort").to_pandas(),
+        born=born.order_by("segment_no", "cohort").to_pandas(),
         segments=tuple(segments) or (ALL,),
         n_groups=n_groups,
     )
@@ -191,7 +192,7 @@ def _number(rows: ir.Table, segments: Sequence[str]) -> ir.IntegerValue:
 
 
 def ages_of(cells: Cells, end: date, period: Period, clock: Clock) -> Ages:
-    """Say how far each cohort was observed.
+    """Say how far the people of each segment and cohort were observed.
 
     Parameters
     ----------
@@ -206,21 +207,23 @@ def ages_of(cells: Cells, end: date, period: Period, clock: Clock) -> Ages:
     -------
     Ages
         By the calendar an age is finished at the end of its last day. By the rolling
-        clock it is when that block is over for the last one who joined the cohort,
-        and nobody can join any more.
+        clock it is when that block is over for the last of these people, and nobody
+        can join the cohort any more.
     """
-    cohort = cells.born["cohort"].to_numpy(np.int64)
+    segment_no, cohort = (
+        cells.born[name].to_numpy(np.int64) for name in ("segment_no", "cohort")
+    )
     last, closed = last_period(end, period)
     if clock == "calendar":
         oldest = last - cohort
-        return Ages(cohort, oldest, oldest - (not closed))
+        return Ages(segment_no, cohort, oldest, oldest - (not closed))
     day = (np.datetime64(end, "D") - np.datetime64(0, "D")).astype(np.int64)
     length = BLOCK_DAYS[period]
     youngest = day - cells.born["last_day"].to_numpy(np.int64)
     is_over = (cohort < last) | ((cohort == last) & closed)
     finished = np.where(is_over, (youngest + 1) // length - 1, -1)
     oldest = (day - cells.born["first_day"].to_numpy(np.int64)) // length
-    return Ages(cohort, oldest, finished)
+    return Ages(segment_no, cohort, oldest, finished)
 
 
 def blocks_of(cells: Cells, ages: Ages, segment_no: int) -> Blocks:
@@ -242,8 +245,7 @@ def blocks_of(cells: Cells, ages: Ages, segment_no: int) -> Blocks:
     """
     people = cells.people[cells.people["segment_no"] == segment_no]
     done = cells.done[cells.done["segment_no"] == segment_no]
-    mine = np.isin(ages.cohort, people["cohort"].to_numpy())
-    own = Ages(*(part[mine] for part in ages))
+    own = Ages(*(part[ages.segment_no == segment_no] for part in ages))
     shape = own.cohort.size, cells.n_groups, int(own.last.max(initial=-1)) + 1
     n_people = np.zeros(shape[:2])
     place = np.searchsorted(own.cohort, people["cohort"].to_numpy())

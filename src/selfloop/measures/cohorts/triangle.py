@@ -163,10 +163,10 @@ def cohorts(
     is no activity. What somebody got back before the first purchase is left out.
 
     By the calendar a cell is ``complete`` when its last day was observed; by the
-    rolling clock when the block was observed to its end for everybody in the cohort,
-    whom nobody can join any more. Otherwise it is ``partial`` and no part of any mean
-    or projection. Cells of which nothing was observed have no row; a cell with a row
-    in which nothing happened is a true 0.
+    rolling clock when the block was observed to its end for everybody in the cohort
+    (of that segment), whom nobody can join any more. Otherwise it is ``partial`` and
+    no part of any mean or projection. Cells of which nothing was observed have no row;
+    a cell with a row in which nothing happened is a true 0.
 
     ``share_active_since_so_far`` ("on or after" in some products) grows until nobody
     comes back any more, in every cell: it must not be compared between cohorts.
@@ -232,12 +232,13 @@ def _table(cells: Cells, ages: Ages, period: Period) -> pd.DataFrame:
 def _rows(cells: Cells, ages: Ages) -> pd.DataFrame:
     """List the cells: every age of every cohort that was observed at all."""
     sizes = cells.people.groupby(_ROW, as_index=False)[["n_people"]].sum()
-    place = np.searchsorted(ages.cohort, sizes["cohort"].to_numpy(np.int64))
-    n_ages = ages.last[place] + 1
+    known = pd.DataFrame(ages._asdict())
+    sizes = sizes.merge(known, on=_ROW, validate="one_to_one")
+    n_ages = sizes["last"].to_numpy() + 1
     rows = sizes.iloc[np.repeat(np.arange(len(sizes)), n_ages)]
     rows = rows.reset_index(drop=True)
     start = np.repeat(np.cumsum(n_ages) - n_ages, n_ages)
     rows["age"] = np.arange(len(rows)) - start
-    is_done = rows["age"].to_numpy() <= np.repeat(ages.finished[place], n_ages)
+    is_done = rows["age"] <= rows["finished"]
     rows["status"] = np.where(is_done, "complete", "partial")
-    return rows
+    return rows.drop(columns=["last", "finished"])

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 import numpy as np
 
 from selfloop.core.errors import SettingError
-from selfloop.core.settings import MIN_AT_RISK, check_whole
+from selfloop.core.settings import MIN_AT_RISK, check_days
 from selfloop.inputs.events import Events
 from selfloop.kernels.quantiles import quantile_days_of_reached
 from selfloop.kernels.survival import KaplanMeier, at_risk_at
@@ -70,10 +70,10 @@ def check_lapses(dormant_after_days: int | None, lost_after_days: int | None) ->
         When one is no whole number of at least 1, or they do not rise.
     """
     if dormant_after_days is not None:
-        check_whole("dormant_after_days", dormant_after_days, low=1)
+        check_days("dormant_after_days", dormant_after_days)
     if lost_after_days is not None:
-        low = 2 if dormant_after_days is None else dormant_after_days + 1
-        check_whole("lost_after_days", lost_after_days, low=low)
+        low = 2 if dormant_after_days is None else int(dormant_after_days) + 1
+        check_days("lost_after_days", lost_after_days, low=low)
 
 
 def gaps_until(events: Events, last_day: int) -> ir.Table:
@@ -148,17 +148,19 @@ def lapses_of(
     open one of everybody included: D is the first day with F(D) >= 0.8 F(W), and
     L = 3 D. W is the longest of 365, 180 and 90 days that 30 silences have lasted.
     """
-    dormant, within = dormant_after_days, _within(curve)
-    if dormant is None:
+    within = _within(curve)
+    if dormant_after_days is not None:
+        dormant = int(dormant_after_days)
+    else:
         dormant = _expected_gap(curve, within)
         if lost_after_days is not None and lost_after_days <= dormant:
             raise SettingError(
                 f"lost_after_days must be above dormant_after_days, which is {dormant} "
                 f"by the gaps of these data; got {lost_after_days}. Give both"
             )
-    lost = TIMES * dormant if lost_after_days is None else lost_after_days
+    lost = TIMES * dormant if lost_after_days is None else int(lost_after_days)
     back = [_share_back(curve, days, within) for days in (dormant, lost)]
-    return Lapses(int(dormant), int(lost), within, *back)
+    return Lapses(dormant, lost, within, *back)
 
 
 def lapses_at(

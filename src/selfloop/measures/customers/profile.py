@@ -10,7 +10,7 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import SettingError
-from selfloop.core.settings import MIN_AT_RISK, check_whole
+from selfloop.core.settings import MIN_AT_RISK, check_days
 from selfloop.inputs.events import Events
 from selfloop.inputs.read import read_table
 from selfloop.inputs.typed import as_id
@@ -168,7 +168,7 @@ def segment_profile(
     'champions'
     """
     Events.check(events)
-    check_whole("window_days", window_days, low=1)
+    window_days = check_days("window_days", window_days)
     is_lapses = dormant_after_days is not None or lost_after_days is not None
     if is_lapses and not (isinstance(by, str) and by == "lifecycle"):
         raise SettingError(

@@ -1,6 +1,6 @@
 """Scores of customers by recency, frequency and money, and the names of the pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
@@ -86,9 +86,17 @@ def scoring(
             raise SettingError("edges are a setting of scores='fixed'; got 'quantile'")
         return Scoring(scores, n_scores, {})
     known = (*EDGES, "revenue")
-    chosen = {name: tuple(values) for name, values in (edges or {}).items()}
-    for name in chosen:
+    if edges is not None and not isinstance(edges, Mapping):
+        raise SettingError(
+            f"edges must be a dictionary such as {{'revenue': (50, 100, 200, 400)}}; "
+            f"got {edges!r}"
+        )
+    chosen = {}
+    for name, values in (edges or {}).items():
         check_choice("a key of edges", name, known)
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise SettingError(f"edges[{name!r}] must be numbers; got {values!r}")
+        chosen[name] = tuple(values)
     for name, standard in EDGES.items():
         if n_scores == len(standard) + 1:
             chosen.setdefault(name, standard)

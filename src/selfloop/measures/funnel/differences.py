@@ -1,6 +1,6 @@
 """Which segments get further than others, beyond what chance does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -10,12 +10,7 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import SettingError
-from selfloop.core.settings import (
-    CONFIDENCE,
-    MIN_AT_RISK,
-    check_number,
-    check_whole,
-)
+from selfloop.core.settings import CONFIDENCE, MIN_AT_RISK, check_days, check_whole
 from selfloop.inputs.events import Events
 from selfloop.kernels.log_rank import log_rank
 from selfloop.kernels.share_tests import shares_apart
@@ -162,8 +157,10 @@ def compare_segments(
     'higher'
     """
     Events.check(events)
-    check_whole("window_days", window_days, low=1)
-    check_number("min_at_risk", min_at_risk, low=1)
+    if not isinstance(by, str):
+        raise SettingError(f"by must be one breakdown such as 'source'; got {by!r}")
+    window_days = check_days("window_days", window_days)
+    check_whole("min_at_risk", min_at_risk, low=1)
     steps = steps_of(events, by, order)
     counts = count_stages(steps, (window_days,), events.end_day).set_index("segment")
     levels = sorted(segment for segment, _ in steps.segments)
@@ -204,8 +201,11 @@ def _chosen(
     levels: list[str], segments: Sequence[str] | None, against: str
 ) -> list[str]:
     """Return the segments to compare, or say which of those asked for there are."""
+    if isinstance(segments, str) or not isinstance(segments or (), Iterable):
+        raise SettingError(f"segments must be a list of names; got {segments!r}")
     asked = list(levels if segments is None else segments)
-    unknown = [s for s in [*asked, against] if s not in levels and s != REST]
+    known = [*levels, REST]
+    unknown = [s for s in [*asked, against] if not isinstance(s, str) or s not in known]
     if unknown:
         shown = ", ".join(levels[:_MAX_NAMED]) + (" ..." if levels[_MAX_NAMED:] else "")
         raise SettingError(f"no segment {unknown[0]!r}; there are {shown}")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number, check_whole
+from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_whole, check_windows
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.survival import KaplanMeier, median_days
@@ -24,6 +24,7 @@ from selfloop.measures.histograms import (
     totals_of,
     within_line,
 )
+from selfloop.measures.segments import breakdowns
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def funnel(
     events: Events,
     by: str | Sequence[str] | None = None,
     *,
-    windows_days: tuple[int, ...] = WINDOWS_DAYS,
+    windows_days: Sequence[int] = WINDOWS_DAYS,
     order: str = "loop",
     min_at_risk: int = MIN_AT_RISK,
 ) -> Funnel:
@@ -110,7 +111,7 @@ def funnel(
         ``arrived_quarter``, ``first_order_month``, ``first_order_quarter``. The 30
         largest values of each are kept, of months and quarters all; a missing value
         is the level ``(missing)``.
-    windows_days : tuple of int
+    windows_days : sequence of int
         Windows W in days, each at least 1.
     order : {"loop", "strict"}
         In the loop repurchase and referral are both shares of buyers. Strictly, each
@@ -159,10 +160,9 @@ def funnel(
     ['traffic', 'conversion', 'repurchase', 'referral']
     """
     Events.check(events)
-    for window in windows_days:
-        check_whole("windows_days", window, low=1)
-    check_number("min_at_risk", min_at_risk, low=1)
-    names = (by,) if isinstance(by, str) else tuple(by or ())
+    windows_days = check_windows("windows_days", windows_days)
+    check_whole("min_at_risk", min_at_risk, low=1)
+    names = breakdowns(by)
     steps = steps_of(events, by, order)
     counts = count_stages(steps, windows_days, events.end_day)
     reached = {
@@ -192,7 +192,7 @@ def _tables(
     steps: Steps,
     counts: pd.DataFrame,
     reached: Mapping[str, pd.DataFrame],
-    windows_days: tuple[int, ...],
+    windows_days: Sequence[int],
     min_at_risk: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write the lines of stages and of windows."""

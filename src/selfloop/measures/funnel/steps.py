@@ -6,7 +6,7 @@ from typing import NamedTuple
 import ibis
 import ibis.expr.types as ir
 
-from selfloop.core.errors import SettingError
+from selfloop.core.settings import check_choice
 from selfloop.inputs.events import Events
 from selfloop.measures.histograms import KEY
 from selfloop.measures.referral.histories import brought_buyers
@@ -120,8 +120,7 @@ def steps_of(
     SettingError
         There is no such breakdown or order.
     """
-    if order not in ORDERS:
-        raise SettingError(f"order must be one of {', '.join(ORDERS)}; got {order!r}")
+    check_choice("order", order, ORDERS)
     rows, segments = with_segments(events, by)
     missing = {}
     if "visits" not in events.has:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from selfloop.core import schema
-from selfloop.core.settings import MIN_AT_RISK, check_choice, check_whole
+from selfloop.core.settings import MIN_AT_RISK, check_choice, check_days
 from selfloop.inputs.baskets import EPOCH
 from selfloop.inputs.events import Events
 from selfloop.kernels.survival import KaplanMeier
@@ -69,8 +69,8 @@ def drop_offs(
     """
     Events.check(events)
     check_choice("stage", stage, STAGES[1:])
-    check_whole("min_days", min_days, low=0)
-    check_whole("within_days", within_days, low=1)
+    check_days("min_days", min_days, low=0)
+    within_days = check_days("within_days", within_days)
     steps = steps_of(events, None, order)
     if stage in steps.missing:
         table = "visits" if stage == "conversion" else "referrals"

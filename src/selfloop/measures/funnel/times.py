@@ -9,13 +9,14 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_number, check_whole
+from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_whole, check_windows
 from selfloop.inputs.events import Events
 from selfloop.kernels.quantiles import Days, quantile_days, quantile_days_of_reached
 from selfloop.kernels.survival import KaplanMeier, at_risk_at
 from selfloop.measures.funnel.curves import BY_DAY, curves_of, histogram
 from selfloop.measures.funnel.steps import steps_of
 from selfloop.measures.histograms import KEY, NOBODY, totals_of
+from selfloop.measures.segments import breakdowns
 
 SHARES = (0.25, 0.5, 0.75)
 """Quantiles that are told: a quarter, half and three quarters have come."""
@@ -84,7 +85,7 @@ def stage_times(
     events: Events,
     by: str | Sequence[str] | None = None,
     *,
-    within_days: tuple[int, ...] = WINDOWS_DAYS,
+    within_days: Sequence[int] = WINDOWS_DAYS,
     order: str = "loop",
     min_at_risk: int = MIN_AT_RISK,
 ) -> StageTimes:
@@ -96,7 +97,7 @@ def stage_times(
         Result of `read_events`.
     by : str or sequence of str, optional
         One or two breakdowns, as in `funnel`.
-    within_days : tuple of int
+    within_days : sequence of int
         "Of those who come within so many days", each at least 1.
     order : {"loop", "strict"}
         As in `funnel`.
@@ -143,10 +144,9 @@ def stage_times(
     True
     """
     Events.check(events)
-    for window in within_days:
-        check_whole("within_days", window, low=1)
-    check_number("min_at_risk", min_at_risk, low=1)
-    names = (by,) if isinstance(by, str) else tuple(by or ())
+    within_days = check_windows("within_days", within_days)
+    check_whole("min_at_risk", min_at_risk, low=1)
+    names = breakdowns(by)
     steps = steps_of(events, by, order)
     counted = {
         step.stage: histogram(steps, step, events.end_day)
@@ -174,7 +174,7 @@ def stage_times(
 def _tables(
     counted: Mapping[str, pd.DataFrame],
     segments: Sequence[tuple[str, str]],
-    within_days: tuple[int, ...],
+    within_days: Sequence[int],
     min_at_risk: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write quantiles and curves of every stage and segment."""
@@ -202,7 +202,7 @@ def _last_day(km: KaplanMeier, min_at_risk: int) -> int:
 def _quantile_lines(
     line: dict[str, str],
     km: KaplanMeier,
-    within_days: tuple[int, ...],
+    within_days: Sequence[int],
     min_at_risk: int,
 ) -> list[dict[str, object]]:
     """Write the quantiles of one stage and segment, of all and of those within W."""

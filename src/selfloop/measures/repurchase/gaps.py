@@ -15,7 +15,7 @@ from selfloop.core.settings import (
     CONFIDENCE,
     MIN_AT_RISK,
     WINDOWS_DAYS,
-    check_number,
+    check_days,
     check_whole,
 )
 from selfloop.inputs.events import Events
@@ -24,7 +24,7 @@ from selfloop.kernels.timing import Timing, first_timing, quantile_days
 from selfloop.measures.histograms import KEY, total_pairs, totals_of
 from selfloop.measures.referral.histories import N_GROUPS, group_of
 from selfloop.measures.repurchase.spells import in_segments, spells
-from selfloop.measures.segments import ALL, with_segments
+from selfloop.measures.segments import ALL, breakdowns, with_segments
 
 QUANTILES = (50, 80, 90)
 """Shares of those who return, in percent, whose last day is told."""
@@ -185,11 +185,11 @@ def repurchase_gaps(
     [[1, 7], [8, 14]]
     """
     Events.check(events)
-    check_whole("bin_days", bin_days, low=1)
+    check_days("bin_days", bin_days)
     if window_days is not None:
-        check_whole("window_days", window_days, low=1)
-    check_number("min_at_risk", min_at_risk, low=1)
-    names = (by,) if isinstance(by, str) else tuple(by or ())
+        check_days("window_days", window_days)
+    check_whole("min_at_risk", min_at_risk, low=1)
+    names = breakdowns(by)
     people, segments = with_segments(events, by)
     found = spells(events).select("person_no", "days", "event")
     rows = events.engine.keep(in_segments(found, people, names), "spells")

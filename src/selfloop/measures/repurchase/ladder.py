@@ -12,12 +12,7 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.settings import (
-    MIN_AT_RISK,
-    WINDOWS_DAYS,
-    check_number,
-    check_whole,
-)
+from selfloop.core.settings import MIN_AT_RISK, WINDOWS_DAYS, check_whole, check_windows
 from selfloop.inputs.events import Events
 from selfloop.kernels.intervals import wilson
 from selfloop.kernels.quantiles import quantile_days_of_reached
@@ -31,7 +26,7 @@ from selfloop.measures.histograms import (
     within_line,
 )
 from selfloop.measures.repurchase.spells import in_segments, spells
-from selfloop.measures.segments import ALL, with_segments
+from selfloop.measures.segments import ALL, breakdowns, with_segments
 
 QUANTILES = (25, 50, 75)
 """Quantiles of the days among those who return, in percent."""
@@ -123,7 +118,7 @@ def repurchase(
     events: Events,
     by: str | Sequence[str] | None = None,
     *,
-    windows_days: tuple[int, ...] = WINDOWS_DAYS,
+    windows_days: Sequence[int] = WINDOWS_DAYS,
     up_to: int = 10,
     min_at_risk: int = MIN_AT_RISK,
 ) -> RepurchaseLadder:
@@ -135,7 +130,7 @@ def repurchase(
         Result of `read_events`.
     by : str or sequence of str, optional
         One or two breakdowns, as in `funnel`.
-    windows_days : tuple of int
+    windows_days : sequence of int
         Windows W in days, each at least 1.
     up_to : int
         Last step n, from the n-th purchase to the next, 1 to 1,000. Steps that nobody
@@ -190,11 +185,10 @@ def repurchase(
     [1, 2, 3]
     """
     Events.check(events)
-    for window in windows_days:
-        check_whole("windows_days", window, low=1)
+    windows_days = check_windows("windows_days", windows_days)
     check_whole("up_to", up_to, low=1, high=_MOST_STEPS)
-    check_number("min_at_risk", min_at_risk, low=1)
-    names = (by,) if isinstance(by, str) else tuple(by or ())
+    check_whole("min_at_risk", min_at_risk, low=1)
+    names = breakdowns(by)
     people, segments = with_segments(events, by)
     windows = tuple(int(window) for window in windows_days)
     in_order = tuple(sorted(set(windows)))

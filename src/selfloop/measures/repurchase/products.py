@@ -10,7 +10,7 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import SettingError
-from selfloop.core.settings import MIN_AT_RISK, check_number, check_whole
+from selfloop.core.settings import MIN_AT_RISK, check_days, check_whole
 from selfloop.inputs.baskets import day_number
 from selfloop.inputs.engine import person_key
 from selfloop.inputs.events import Events
@@ -127,9 +127,9 @@ def product_gaps(
     [['cup', 1, 0], ['tea', 1, 1]]
     """
     Events.check(events)
-    check_whole("window_days", window_days, low=1)
+    window_days = check_days("window_days", window_days)
     check_whole("top", top, low=1, high=MAX_PRODUCTS)
-    check_number("min_at_risk", min_at_risk, low=1)
+    check_whole("min_at_risk", min_at_risk, low=1)
     bought = events.engine.keep(_purchases(events), "products")
     sizes, n_products = _sizes(bought, top)
     curves = _histogram(bought, sizes["product"].tolist(), events.end_day)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
-from selfloop.core.settings import MIN_AT_RISK, check_choice, check_number, check_whole
+from selfloop.core.settings import MIN_AT_RISK, check_choice, check_days, check_whole
 from selfloop.inputs.events import Events
 from selfloop.inputs.typed import MONEY
 from selfloop.kernels.intervals import wilson
@@ -163,8 +163,8 @@ def returning(
     """
     Events.check(events)
     check_choice("period", period, PERIODS)
-    check_whole("window_days", window_days, low=1)
-    check_number("min_at_risk", min_at_risk, low=1)
+    window_days = check_days("window_days", window_days)
+    check_whole("min_at_risk", min_at_risk, low=1)
     window = int(window_days)
     last, closed = last_period(events.end, period)
     first = number_of(events.start, period)

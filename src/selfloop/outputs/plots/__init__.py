@@ -10,6 +10,7 @@ from selfloop.measures.cohorts.triangle import Cohorts
 from selfloop.measures.concentration import Concentration
 from selfloop.measures.customers.lifecycle import Lifecycle
 from selfloop.measures.customers.migration import Migration
+from selfloop.measures.customers.profile import SegmentProfile
 from selfloop.measures.customers.rfm import Rfm
 from selfloop.measures.funnel.differences import SegmentComparison
 from selfloop.measures.funnel.rates import Funnel
@@ -36,6 +37,7 @@ from selfloop.measures.repurchase.gaps import RepurchaseGaps
 from selfloop.measures.repurchase.ladder import RepurchaseLadder
 from selfloop.measures.repurchase.returning import Returning
 from selfloop.measures.summary import ValueSummary
+from selfloop.outputs.compare import AnalysesCompared
 from selfloop.outputs.plots.ahead import plot_loop_backtest, plot_projection
 from selfloop.outputs.plots.backtest import (
     plot_calibration,
@@ -45,6 +47,7 @@ from selfloop.outputs.plots.backtest import (
     plot_tracking,
 )
 from selfloop.outputs.plots.cascades import plot_growth
+from selfloop.outputs.plots.changes import plot_changes
 from selfloop.outputs.plots.circulation import plot_self_circulation
 from selfloop.outputs.plots.cohorts import plot_cohorts
 from selfloop.outputs.plots.comparison import plot_comparison
@@ -64,6 +67,7 @@ from selfloop.outputs.plots.lifetime_matrix import (
 from selfloop.outputs.plots.lineage import plot_lineage
 from selfloop.outputs.plots.loop import plot_loop
 from selfloop.outputs.plots.network import plot_generations, plot_virality
+from selfloop.outputs.plots.profile import plot_segment_profile
 from selfloop.outputs.plots.reproduction import plot_reproduction
 from selfloop.outputs.plots.reproduction_by import plot_reproduction_by
 from selfloop.outputs.plots.repurchase import plot_repurchase, plot_returning
@@ -75,11 +79,11 @@ from selfloop.outputs.plots.retention import (
 from selfloop.outputs.plots.spend import plot_spend
 from selfloop.outputs.plots.spending import plot_acquisition_cost, plot_cost_months
 from selfloop.outputs.plots.stages import (
-    plot_funnel_trend,
     plot_segment_differences,
     plot_stage_times,
 )
 from selfloop.outputs.plots.tree import plot_referral_tree
+from selfloop.outputs.plots.trend import plot_funnel_trend
 from selfloop.outputs.plots.value import (
     plot_social_value,
     plot_value_by_source,
@@ -93,6 +97,7 @@ __all__ = [
     "plot",
     "plot_acquisition_cost",
     "plot_calibration",
+    "plot_changes",
     "plot_cohort_projection",
     "plot_cohort_value",
     "plot_cohorts",
@@ -127,6 +132,7 @@ __all__ = [
     "plot_returning",
     "plot_rfm",
     "plot_segment_differences",
+    "plot_segment_profile",
     "plot_self_circulation",
     "plot_social_value",
     "plot_spend",
@@ -159,7 +165,8 @@ def plot(
         `ModelComparison`, `Backtest`, `FrequencyRecency`, `SpendDistribution`,
         `ReferralNetwork`, `ReferralTimes`, `Concentration`, `ReferralBacktest`,
         `RepurchaseLadder`, `RepurchaseGaps`, `Returning`, `Lifecycle`, `Rfm`,
-        `Migration`, `ValueGrid` or `ValueSummary`.
+        `Migration`, `SegmentProfile`, `SegmentComparison`, `StageTimes`, `ValueGrid`,
+        `ValueSummary` or `AnalysesCompared`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     lang : {"en", "zh"}, optional
@@ -189,12 +196,14 @@ def plot(
 
 
 plot.register(AcquisitionCost, plot_acquisition_cost)
+plot.register(AnalysesCompared, plot_changes)
 plot.register(Analysis, plot_loop)
 plot.register(Backtest, plot_tracking)
 plot.register(CohortProjection, plot_cohort_projection)
 plot.register(Cohorts, plot_cohorts)
 plot.register(Concentration, plot_concentration)
 plot.register(SegmentComparison, plot_segment_differences)
+plot.register(SegmentProfile, plot_segment_profile)
 plot.register(StageTimes, plot_stage_times)
 plot.register(FrequencyRecency, plot_frequency_recency)
 plot.register(Funnel, plot_funnel)

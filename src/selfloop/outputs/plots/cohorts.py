@@ -125,8 +125,14 @@ def rows_of(table: pd.DataFrame, segment: str | None) -> tuple[pd.DataFrame, str
 
 
 def note_of(pen: Pen, cohorts: Cohorts, segment: str) -> list[str]:
-    """Say of whom the picture is, when there is a breakdown."""
-    return [] if cohorts.by is None or not segment else [pen.segment(segment)]
+    """Say of whom the picture is, when there is a breakdown, and how to see others."""
+    if cohorts.by is None or not segment:
+        return []
+    name = pen.segment(segment, by=cohorts.by)
+    n = cohorts.table["segment"].nunique()
+    if n == 1:
+        return [name]
+    return [pen.say("cohorts.segment", name=name, by=cohorts.by, n=n)]
 
 
 def unit_of(pen: Pen, cohorts: Cohorts) -> str:

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from selfloop.core.display import format_value
 from selfloop.core.errors import SettingError
 from selfloop.measures.funnel.rates import Funnel
+from selfloop.measures.segments import PERIODS
+from selfloop.outputs.plots.repurchase import joined, named
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -17,6 +19,7 @@ from selfloop.outputs.plots.style import (
     drawing,
     percent_axis,
 )
+from selfloop.outputs.plots.trend import plot_funnel_trend
 from selfloop.outputs.text import Lang
 
 _BRANCHES = ("conversion", "repurchase", "referral")
@@ -55,26 +58,46 @@ def plot_funnel(
         intervals; diamonds are the Kaplan-Meier shares of everybody. Conversion is
         a share of arrivals, repurchase and referral are shares of buyers (strictly,
         referral of those who bought twice). With breakdowns, the 12 segments with most
-        people.
+        people, months and quarters among them in the order of time. A funnel by months
+        or quarters alone is drawn as by `plot_funnel_trend`.
 
     Raises
     ------
     SettingError
         When the funnel has no such window.
+
+    Examples
+    --------
+    >>> import selfloop as sl
+    >>> shop = sl.simulate(n_visitors=500, seed=7)
+    >>> axes = plot_funnel(sl.funnel(sl.read_events(shop.orders)), window_days=30)
+    >>> axes.get_title(loc="left")
+    'Funnel: reached within 30 d'
     """
-    stages, windows = (_joined(table) for table in (funnel.stages, funnel.windows))
+    if len(funnel.by) == 1 and funnel.by[0] in PERIODS:
+        return plot_funnel_trend(funnel, ax, window_days=window_days, lang=lang)
+    stages, windows = (joined(table) for table in (funnel.stages, funnel.windows))
     windows = windows[windows["window_days"] == window_days]
     if windows.empty and len(funnel.windows):
         known = ", ".join(f"{d:g}" for d in funnel.windows["window_days"].unique())
         raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
-    segments = _segments(stages)
+    segments, n_segments = _segments(stages, funnel.by), stages["segment"].nunique()
     n_rows = 1 + len(_BRANCHES) * (len(segments) + (len(segments) > 1))
     with drawing(ax, lang, size=(7.6, max(3.4, 1.2 + 0.42 * n_rows))) as pen:
+        title, note = pen.say("funnel.title", window=pen.days(window_days)), ""
+        if not segments:
+            pen.title(title, funnel.end)
+            pen.blank(pen.say("plot.no_data"))
+            return pen.ax
+        if len(segments) < n_segments:
+            note = pen.say("funnel.part", shown=len(segments), n=n_segments)
+        elif n_segments == 1 and funnel.by:
+            note = named(pen, stages, funnel.by)
         if len(segments) == 1:
             _draw_stages(pen, stages, windows, funnel.order)
         else:
-            _draw_segments(pen, windows, segments)
-        pen.title(pen.say("funnel.title", window=pen.days(window_days)), funnel.end)
+            _draw_segments(pen, windows, segments, funnel.by)
+        pen.title(title, funnel.end, note=note)
         pen.ax.set_xlabel(pen.say("funnel.axis"))
         pen.ax.set_xlim(0, 1)
         pen.ax.tick_params(axis="y", length=0)
@@ -84,18 +107,26 @@ def plot_funnel(
         return pen.ax
 
 
-def _joined(table: pd.DataFrame) -> pd.DataFrame:
-    """Name two breakdowns as one."""
-    second = table["segment_2"]
-    both = table["segment"] + (" · " + second).where(second != "", "")
-    return table.assign(segment=both)
+def _segments(stages: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Return the segments with most people: periods by time, others by size."""
+    sizes = stages.groupby("segment", sort=True)["n_entered"].max()
+    order = sizes.sort_values(ascending=False, kind="stable").index[:_MAX_SEGMENTS]
+    first = stages.drop_duplicates("segment").set_index("segment").loc[order]
+    if len(by) == 2:
+        # The values of the first breakdown stay together.
+        firsts = list(dict.fromkeys(first["segment_1"]))
+        first = first.assign(rank=first["segment_1"].map(firsts.index))
+        for column, one in (("segment_2", by[1]), ("segment_1", by[0])):
+            if one in PERIODS:
+                first = first.sort_values(column, key=_by_time, kind="stable")
+        if by[0] not in PERIODS and by[1] in PERIODS:
+            first = first.sort_values("rank", kind="stable")
+    return [str(s) for s in first.index]
 
 
-def _segments(stages: pd.DataFrame) -> list[str]:
-    """Return the segments with most people, the largest first."""
-    sizes = stages.groupby("segment", sort=False)["n_entered"].max()
-    order = sizes.sort_values(ascending=False, kind="stable")
-    return [str(s) for s in order.index[:_MAX_SEGMENTS]]
+def _by_time(names: "pd.Series[str]") -> "pd.Series[str]":
+    """Return what sorts periods by time, those without one last."""
+    return names.str.replace("(", "~(", regex=False)
 
 
 def _draw_stages(
@@ -129,7 +160,9 @@ def _draw_stages(
     _set_labels(pen.ax, labels)
 
 
-def _draw_segments(pen: Pen, windows: pd.DataFrame, segments: Sequence[str]) -> None:
+def _draw_segments(
+    pen: Pen, windows: pd.DataFrame, segments: Sequence[str], by: Sequence[str]
+) -> None:
     """Draw one group of rows for each stage, one row for each segment."""
     labels = []
     position = 0.0
@@ -142,7 +175,7 @@ def _draw_segments(pen: Pen, windows: pd.DataFrame, segments: Sequence[str]) -> 
             rows = found[found["segment"] == segment]
             if len(rows):
                 position += 1
-                labels.append((position, pen.segment(segment)))
+                labels.append((position, named(pen, rows, by)))
                 _draw_row(pen, position, rows.iloc[0], stage)
         position += 1
     _set_labels(pen.ax, labels)

@@ -10,7 +10,7 @@ from selfloop.core.settings import check_choice
 from selfloop.measures.repurchase.gaps import QUANTILES, RepurchaseGaps
 from selfloop.outputs.plots.keys import box, dot, stroke
 from selfloop.outputs.plots.reasons import why
-from selfloop.outputs.plots.repurchase import COLOURS, ends_of, joined, largest
+from selfloop.outputs.plots.repurchase import COLOURS, ends_of, joined, largest, named
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
     Pen,
@@ -90,7 +90,7 @@ def plot_gaps(
             keys = draw(pen, lines.iloc[0])
             _name_days(pen, bins)
         else:
-            keys = [_named(pen, key, lines) for key in keys]
+            keys = [_named(pen, key, lines, gaps.by) for key in keys]
         pen.ax.set_xlabel(pen.say("gaps.axis_n" if alone else "gaps.axis"))
         pen.ax.set_ylabel(pen.say(f"gaps.{show}"))
         top = 1.0 if show == "share" else _top(bins)
@@ -139,11 +139,11 @@ def _draw_curve(
     return stroke(name, colour)
 
 
-def _named(pen: Pen, key: Artist, lines: pd.DataFrame) -> Artist:
+def _named(pen: Pen, key: Artist, lines: pd.DataFrame, by: tuple[str, ...]) -> Artist:
     """Name the key of a segment, with how many customers it has."""
-    name = str(key.get_label())
-    n = lines.set_index("segment")["n_buyers"][name]
-    shown = pen.say("gaps.curve", name=pen.segment(name), n=format_value(n, "int"))
+    rows = lines[lines["segment"] == str(key.get_label())]
+    n = format_value(rows["n_buyers"].iloc[0], "int")
+    shown = pen.say("gaps.curve", name=named(pen, rows, by), n=n)
     key.set_label(shown)
     return key
 

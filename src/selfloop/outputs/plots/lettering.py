@@ -66,6 +66,22 @@ def fold(words: str, width: float) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def cut(words: str, length: int) -> str:
+    """Return words cut to the room of so many letters; Chinese ones take more.
+
+    Examples
+    --------
+    >>> cut("a long name", 6), cut("直播间直播间", 6)
+    ('a lon…', '直播间…')
+    """
+    room = length * _NARROW * _SMALL + 1e-9
+    if points(words) <= room:
+        return words
+    while points(words + "…") > room:
+        words = words[:-1]
+    return words + "…"
+
+
 def amount(value: float, low: float = np.nan, high: float = np.nan) -> str:
     """Write a number, and its interval where there is one, with as many digits as help.
 

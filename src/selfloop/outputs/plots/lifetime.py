@@ -153,8 +153,8 @@ def _term_names(pen: Pen, model: LifetimeModel) -> dict[str, str]:
             names[term] = pen.say(
                 "lifts.level",
                 name=name,
-                level=pen.segment(level),
-                reference=pen.segment(covariate.reference),
+                level=pen.segment(level, by=covariate.name),
+                reference=pen.segment(covariate.reference, by=covariate.name),
             )
     return names
 

@@ -116,7 +116,7 @@ def _draw_source(pen: Pen, y: int, row: "pd.Series[float]", top: float) -> float
 
 def _name(pen: Pen, row: "pd.Series[float]") -> str:
     """Return a source with the people who lead back to it."""
-    name = pen.segment(row["root_source"])
+    name = pen.segment(row["root_source"], by="source")
     roots = format_value(row["n_roots"], "int")
     if pd.isna(row["n_brought"]):
         return pen.say("value.group", group=name, n=roots)

@@ -1,10 +1,11 @@
-"""Months under a picture: their names, and what stands with them."""
+"""Months under a picture: their places, their names, and what stands with them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
+from selfloop.measures.periods import Period, period_names
 
 _MOST = 14
 _LEVEL = 7
@@ -43,3 +44,53 @@ def name_months(
         return 1 if people is None else 2
     ax.tick_params(axis="x", labelrotation=45)
     return _ASLANT
+
+
+def place_of(period: str) -> int:
+    """Return the place of a month or quarter in time; one without people is a gap.
+
+    Parameters
+    ----------
+    period : str
+        As ``"2026-01"`` or ``"2026-Q1"``.
+
+    Returns
+    -------
+    int
+        Numbers of following periods differ by 1.
+
+    Examples
+    --------
+    >>> place_of("2026-01") - place_of("2025-12"), place_of("2026-Q1")
+    (1, 8104)
+    """
+    year, _, part = period.partition("-")
+    if part.startswith("Q"):
+        return int(year) * 4 + int(part[1:]) - 1
+    return int(year) * 12 + int(part) - 1
+
+
+def places_between(periods: Iterable[str]) -> list[str]:
+    """Return all months or quarters from the first to the last, in order.
+
+    Parameters
+    ----------
+    periods : iterable of str
+        Some of them, all months or all quarters.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> places_between(["2026-Q1", "2025-Q3"])
+    ['2025-Q3', '2025-Q4', '2026-Q1']
+    """
+    known = set(periods)
+    if not known:
+        return []
+    unit: Period = "quarter" if "Q" in min(known) else "month"
+    places = [place_of(name) for name in known]
+    every = period_names(range(min(places), max(places) + 1), unit)
+    return [str(name) for name in every]

@@ -10,6 +10,7 @@ from selfloop.core.settings import check_whole
 from selfloop.measures.loop.reproduction import Reproduction
 from selfloop.measures.segments import PERIODS
 from selfloop.outputs.plots.lettering import apart
+from selfloop.outputs.plots.months import place_of
 from selfloop.outputs.plots.reasons import why
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
@@ -118,7 +119,7 @@ def _horizon(table: pd.DataFrame, wanted: int | None) -> float:
 def _draw_dots(pen: Pen, known: pd.DataFrame) -> None:
     """Draw R of each cohort with its interval, at its time."""
     ax, colour = pen.ax, STAGE_COLOURS["referral"]
-    place = np.array([_place(name) for name in known["segment"]])
+    place = np.array([place_of(name) for name in known["segment"]])
     r, low, high = (floats(known, f"r{end}") for end in ("", "_low", "_high"))
     ax.plot(place, r, color=colour, linewidth=1, alpha=0.45)
     # Without anybody brought there is no interval.
@@ -137,14 +138,6 @@ def _draw_dots(pen: Pen, known: pd.DataFrame) -> None:
         ax.tick_params(axis="x", labelrotation=45)
     ax.set_xlim(place.min() - 0.6, place.max() + 0.6)
     ax.legend(loc="lower right", frameon=False, fontsize="small")
-
-
-def _place(cohort: str) -> int:
-    """Return the place of a month or quarter in time; one without buyers is a gap."""
-    year, _, part = cohort.partition("-")
-    if part.startswith("Q"):
-        return int(year) * 4 + int(part[1:])
-    return int(year) * 12 + int(part)
 
 
 def _trend(pen: Pen, row: "pd.Series[float]") -> str:
@@ -191,14 +184,16 @@ def _draw_segments(pen: Pen, result: Reproduction, horizon_days: int | None) -> 
     if left:
         notes.append(pen.say("reproduction_by.unknown", n=left))
     pen.title(title, result.end, note=pen.say("plot.and").join(notes))
-    _draw_curves(pen, curve, shown)
+    _draw_curves(pen, curve, shown, result.by)
     pen.ax.set_xlabel(pen.say("reproduction_by.age"))
     pen.ax.set_ylabel(pen.say("reproduction.axis"))
     pen.ax.set_ylim(bottom=0)
     clean(pen.ax)
 
 
-def _draw_curves(pen: Pen, curve: pd.DataFrame, shown: list[str]) -> None:
+def _draw_curves(
+    pen: Pen, curve: pd.DataFrame, shown: list[str], by: str | None
+) -> None:
     """Draw curves with bands, each named at its end with R by the last age."""
     ax = pen.ax
     words, ends, colours = [], [], []
@@ -206,16 +201,20 @@ def _draw_curves(pen: Pen, curve: pd.DataFrame, shown: list[str]) -> None:
     alpha = 0.16 if len(shown) <= _FEW else 0.08  # many bands cover one another
     for segment in shown:
         rows = curve[curve["segment"] == segment]
-        of_all = STAGE_COLOURS["referral"] if segment == "all" else None
-        colour = of_all or _OF_SOURCE.get(segment) or next(others)
+        own = STAGE_COLOURS["referral"] if by is None else None
+        if by == "source":
+            own = _OF_SOURCE.get(segment)
+        colour = own or next(others)
         age, r = floats(rows, "age_days"), floats(rows, "r")
         low, high = floats(rows, "r_low"), floats(rows, "r_high")
         ax.fill_between(age, low, high, step="post", color=colour, alpha=alpha, lw=0)
         ax.step(age, r, where="post", color=colour, linewidth=1.6)
-        by = pen.days(age[-1])
+        reached = pen.days(age[-1])
         shown_r = interval(r[-1], low[-1], high[-1])
-        name = pen.segment(segment)
-        words.append(pen.say("reproduction_by.curve", name=name, window=by, r=shown_r))
+        name = pen.segment(segment, by=by)
+        words.append(
+            pen.say("reproduction_by.curve", name=name, window=reached, r=shown_r)
+        )
         ends.append(r[-1])
         colours.append(colour)
     right = float(curve[curve["segment"].isin(shown)]["age_days"].max())

@@ -39,6 +39,7 @@ COLOURS = (*(STAGE_COLOURS[s] for s in ("repurchase", "conversion", "referral"))
 
 Floats = NDArray[np.float64]
 
+_BETWEEN = "\x1f"
 _MAX_LABELS = 12
 _MAX_BARS = 31  # more periods have bands only
 _TOP = 1.03  # so that marks at 100 % are whole
@@ -93,7 +94,7 @@ def plot_repurchase(
             pen.blank(why(pen, reason))
             return pen.ax
         pen.title(title, ladder.end, note=_ladder_note(pen, rows, names))
-        keys = _draw_steps(pen, shown, names, window)
+        keys = _draw_steps(pen, shown, names, (window, ladder.by))
         label = pen.say("ladder.step")
         if len(names) == 1:
             label += "\n" + pen.say("ladder.n", window=window)
@@ -120,11 +121,30 @@ def joined(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With both in segment.
+        With both in segment, and the first alone in segment_1.
     """
-    second = table["segment_2"]
-    both = table["segment"] + (" · " + second).where(second != "", "")
-    return table.assign(segment=both)
+    # A sign that no name has: "a", "b · c" is not "a · b", "c".
+    both = table["segment"] + _BETWEEN + table["segment_2"]
+    return table.assign(segment=both, segment_1=table["segment"])
+
+
+def named(pen: Pen, rows: pd.DataFrame, by: Sequence[str]) -> str:
+    """Return the name of a segment of one or two breakdowns in words.
+
+    Parameters
+    ----------
+    pen : Pen
+        Whose language.
+    rows : DataFrame
+        Its lines, from `joined`.
+    by : sequence of str
+        The breakdowns.
+
+    Returns
+    -------
+    str
+    """
+    return pen.segments(rows[["segment_1", "segment_2"]].iloc[0].tolist(), by)
 
 
 def largest(rows: pd.DataFrame, size: str) -> list[str]:
@@ -170,10 +190,14 @@ def _step(step: int) -> str:
 
 
 def _draw_steps(
-    pen: Pen, rows: pd.DataFrame, names: Sequence[str], window: str
+    pen: Pen,
+    rows: pd.DataFrame,
+    names: Sequence[str],
+    context: tuple[str, tuple[str, ...]],
 ) -> list[Artist]:
     """Draw the shares of each step, and return the keys."""
     ax, alone = pen.ax, len(names) == 1
+    window, by = context
     keys: list[Artist] = []
     gap = _ROOM / len(names)
     for i, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
@@ -186,7 +210,9 @@ def _draw_steps(
             place, share, np.maximum([share - low, high - share], 0), color=colour,
             marker="o", markersize=5, capsize=3, linewidth=1.4, linestyle="",
         )  # fmt: skip
-        label = pen.say("ladder.matured", window=window) if alone else pen.segment(name)
+        label = pen.say("ladder.matured", window=window)
+        if not alone:
+            label = named(pen, own, by)
         keys.append(dot(label, colour))
     steps = sorted(int(s) for s in rows["step"].unique())
     labels = [_step(step) for step in steps]

@@ -70,9 +70,10 @@ def plot_acquisition_cost(
             for end, said in _draw_channel(pen, y, row):
                 ends.append(end)
                 words.append(said)
+        groups = [pen.segment(c, by="channel") for c in table["channel"]]
         names = [
-            pen.say("value.group", group=pen.segment(c), n=format_value(n, "int"))
-            for c, n in zip(table["channel"], table["n_buyers"], strict=True)
+            pen.say("value.group", group=group, n=format_value(n, "int"))
+            for group, n in zip(groups, table["n_buyers"], strict=True)
         ]
         name_rows(pen.ax, range(len(table)), names)
         room_right(pen.ax, ends, words)
@@ -190,7 +191,7 @@ def plot_cost_months(
     table = cost.months[cost.months["channel"] == channel].reset_index(drop=True)
     size = (min(12.0, max(7.2, 3.6 + 0.36 * len(table))), 4.2)
     with drawing(ax, lang, size=size) as pen:
-        title = pen.say("cost_months.title", channel=pen.segment(channel))
+        title = pen.say("cost_months.title", channel=pen.segment(channel, by="channel"))
         cac = floats(table, "cac")
         if not np.isfinite(cac).any():
             pen.title(title, cost.end)

@@ -1,19 +1,13 @@
-"""When people reach a stage, which segments differ, and whether shares change."""
+"""When people reach a stage, and which segments differ, as pictures."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
-from selfloop.core.errors import SettingError
 from selfloop.core.settings import MIN_AT_RISK, check_choice
 from selfloop.measures.funnel.differences import REST, SegmentComparison
-from selfloop.measures.funnel.rates import Funnel
 from selfloop.measures.funnel.steps import STAGES
 from selfloop.measures.funnel.times import StageTimes
-from selfloop.measures.segments import PERIODS
 from selfloop.outputs.plots.keys import dot, ink, legend_below, paper
 from selfloop.outputs.plots.style import (
     STAGE_COLOURS,
@@ -28,7 +22,7 @@ from selfloop.outputs.text import Lang
 _COLOURS = (*(STAGE_COLOURS[s] for s in ("conversion", "repurchase", "referral")),
             "#8a4fa3", "#b8860b", "#64748b")  # fmt: skip
 _MAX_ROWS = 40
-_MAX_LABELS = 12
+_KEY = ["segment", "segment_2", "stage"]
 
 
 def plot_stage_times(
@@ -69,15 +63,17 @@ def plot_stage_times(
     curves = times.curve if shown is None else _of(times.curve, shown)
     with drawing(ax, lang) as pen:
         title = "stage_times.title" if shown is None else f"stage_times.{shown}"
-        pen.title(pen.say(title), times.end)
         if curves.empty:
+            pen.title(pen.say(title), times.end)
             why = times.missing.get(shown or "", "")
             pen.blank(pen.say(_REASONS.get(why, "plot.no_data")))
             return pen.ax
-        n_entered = times.quantiles.groupby(["segment", "segment_2", "stage"])[
-            "n_entered"
-        ].first()
+        n_entered = times.quantiles.groupby(_KEY)["n_entered"].first()
+        known = curves[_KEY].drop_duplicates().itertuples(index=False, name=None)
+        n_entered = n_entered[n_entered.index.isin(list(known))]
         keys = _most_people(n_entered, shown)
+        note = _times_note(pen, times, stage, (len(keys), len(n_entered)))
+        pen.title(pen.say(title), times.end, note=note)
         colours = [STAGE_COLOURS[key[2]] for key in keys]
         if len(set(colours)) < len(colours):  # segments of one stage
             colours = list(_COLOURS)
@@ -87,7 +83,9 @@ def plot_stage_times(
                 & (curves["segment_2"] == key[1])
                 & (curves["stage"] == key[2])
             ]
-            name = pen.say(f"stage.{key[2]}") if shown is None else _name(pen, key)
+            name = pen.say(f"stage.{key[2]}")
+            if shown is not None:
+                name = pen.segments(key[:2], times.by)
             n = format_value(int(n_entered[key]), "int")
             label = pen.say("stage_times.curve", name=name, n=n)
             _draw_curve(pen, rows, label, colour)
@@ -110,6 +108,25 @@ _REASONS = {
 }
 
 
+def _times_note(
+    pen: Pen, times: StageTimes, stage: str | None, counts: tuple[int, int]
+) -> str:
+    """Say which curves are not drawn, and how to see them."""
+    notes = []
+    shown, n = counts
+    if shown < n:
+        notes.append(pen.say("funnel.part", shown=shown, n=n))
+    if times.by and stage is None:
+        notes.append(pen.say("stage_times.others"))
+    if not times.by and stage is None:
+        notes += [
+            pen.say("funnel.none", stage=pen.say(f"stage.{name}"),
+                    why=pen.say(_REASONS.get(why, "plot.no_data")))
+            for name, why in times.missing.items()
+        ]  # fmt: skip
+    return pen.say("plot.and").join(notes)
+
+
 def _of(curve: pd.DataFrame, stage: str) -> pd.DataFrame:
     """Return the lines of one stage."""
     return curve[curve["stage"] == stage]
@@ -119,19 +136,12 @@ def _most_people(
     n_entered: "pd.Series[int]", stage: str | None
 ) -> list[tuple[str, ...]]:
     """Return the curves to draw: every stage, or the segments with most people."""
-    keys = n_entered[n_entered >= MIN_AT_RISK]
+    keys = n_entered
     if stage is not None:
-        keys = keys[keys.index.get_level_values("stage") == stage]
         keys = keys.sort_values(ascending=False, kind="stable")[: len(_COLOURS)]
         return [tuple(key) for key in keys.index]
     order = {name: i for i, name in enumerate(STAGES)}
     return sorted((tuple(key) for key in keys.index), key=lambda key: order[key[2]])
-
-
-def _name(pen: Pen, key: tuple[str, ...]) -> str:
-    """Name a pair of segments."""
-    names = [pen.segment(part) for part in key[:2] if part]
-    return " · ".join(names)
 
 
 def _draw_curve(pen: Pen, rows: pd.DataFrame, label: str, colour: str) -> None:
@@ -189,12 +199,14 @@ def plot_segment_differences(
         if rows.empty:
             pen.blank(pen.say("differences.none", n=MIN_AT_RISK))
             return pen.ax
-        labels = _draw_differences(pen, rows)
+        labels = _draw_differences(pen, rows, comparison.by)
         pen.ax.set_yticks([y for y, _ in labels], [name for _, name in labels])
         pen.ax.set_ylim(max(y for y, _ in labels) + 0.7, -0.7)
         pen.ax.axvline(0, color=ink(pen), linewidth=0.8)
         against = str(rows["against"].iloc[0])
-        other = pen.say("differences.rest") if against == REST else pen.segment(against)
+        other = pen.say("differences.rest")
+        if against != REST:
+            other = pen.segment(against, by=comparison.by)
         pen.ax.set_xlabel(pen.say("differences.axis", other=other))
         percent_axis(pen.ax, axis="x")
         pen.ax.tick_params(axis="y", length=0)
@@ -207,7 +219,7 @@ def plot_segment_differences(
         return pen.ax
 
 
-def _draw_differences(pen: Pen, rows: pd.DataFrame) -> list[tuple[float, str]]:
+def _draw_differences(pen: Pen, rows: pd.DataFrame, by: str) -> list[tuple[float, str]]:
     """Draw a group of rows for each stage; return the names of the rows."""
     labels = []
     y = -1.0
@@ -220,7 +232,8 @@ def _draw_differences(pen: Pen, rows: pd.DataFrame) -> list[tuple[float, str]]:
         for row in part.iloc[::-1].to_dict("records"):
             y += 1
             n = format_value(int(row["n_matured"]), "int")
-            name = pen.say("stage_times.curve", name=pen.segment(row["segment"]), n=n)
+            name = pen.segment(row["segment"], by=by)
+            name = pen.say("stage_times.curve", name=name, n=n)
             labels.append((y, name))
             colour = STAGE_COLOURS[stage]
             ends = [row["difference_low"], row["difference_high"]]
@@ -232,100 +245,3 @@ def _draw_differences(pen: Pen, rows: pd.DataFrame) -> list[tuple[float, str]]:
             )  # fmt: skip
         y += 0.3
     return labels
-
-
-def plot_funnel_trend(
-    funnel: Funnel,
-    ax: Axes | None = None,
-    *,
-    window_days: int = 90,
-    lang: Lang = "en",
-) -> Axes:
-    """Draw whether the shares of the stages change from cohort to cohort.
-
-    Parameters
-    ----------
-    funnel : Funnel
-        From `selfloop.funnel` by months or quarters, such as ``arrived_month``.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    window_days : int, optional
-        Window of the shares, in days; one of those the funnel was made with.
-    lang : {"en", "zh"}, optional
-        Language of the labels.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        For each stage and cohort the share of those observed for the whole window,
-        with Wilson's interval. Cohorts that are too young or too small have none: a
-        hollow dot is the Kaplan-Meier share of a cohort of which only part was
-        observed so long.
-
-    Raises
-    ------
-    SettingError
-        The funnel is not by one month or quarter, or has no such window.
-    """
-    if len(funnel.by) != 1 or funnel.by[0] not in PERIODS:
-        known = ", ".join(PERIODS)
-        raise SettingError(f"the funnel must be by one of {known}; got {funnel.by}")
-    windows = funnel.windows
-    if window_days not in windows["window_days"].tolist():
-        known = ", ".join(f"{w:g}" for w in windows["window_days"].unique())
-        raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
-    rows = windows[windows["window_days"] == window_days]
-    rows = rows[rows["segment"].str.contains("-", regex=False)]
-    cohorts = sorted(rows["segment"].unique())
-    with drawing(ax, lang) as pen:
-        window = pen.days(window_days)
-        pen.title(pen.say("funnel_trend.title", window=window), funnel.end)
-        rows = rows[rows["share_matured"].notna() | rows["share_within"].notna()]
-        if rows.empty:
-            pen.blank(pen.say("differences.none", n=MIN_AT_RISK))
-            return pen.ax
-        for shift, stage in zip((-0.12, 0.0, 0.12), STAGES[1:], strict=True):
-            _draw_trend(pen, rows[rows["stage"] == stage], cohorts, shift)
-        every = max(1, -(-len(cohorts) // _MAX_LABELS))
-        pen.ax.set_xticks(range(len(cohorts))[::every], cohorts[::every])
-        pen.ax.set_xlim(-0.6, len(cohorts) - 0.4)
-        pen.ax.set_ylim(bottom=0)
-        if len(cohorts[::every]) > 8:
-            pen.ax.tick_params(axis="x", labelrotation=45)
-        pen.ax.set_xlabel(pen.say(f"funnel_trend.{funnel.by[0]}"))
-        pen.ax.set_ylabel(pen.say("funnel_trend.share", window=window))
-        percent_axis(pen.ax)
-        clean(pen.ax)
-        pen.ax.legend(frameon=False, fontsize="small", loc="best")
-        return pen.ax
-
-
-def _draw_trend(
-    pen: Pen, rows: pd.DataFrame, cohorts: Sequence[str], shift: float
-) -> None:
-    """Draw the shares of one stage over the cohorts."""
-    if rows.empty:
-        return
-    stage = str(rows["stage"].iloc[0])
-    colour = STAGE_COLOURS[stage]
-    place = np.array([cohorts.index(s) for s in rows["segment"]]) + shift
-    whole = rows["share_matured"].notna().to_numpy()
-    for part, form, face in (
-        (whole, "share_matured", colour),
-        (~whole, "share_within", paper(pen)),
-    ):
-        if not part.any():
-            continue
-        share, low, high = (
-            floats(rows, f"{form}{end}")[part] for end in ("", "_low", "_high")
-        )
-        pen.ax.errorbar(
-            place[part], share, np.maximum([share - low, high - share], 0),
-            color=colour, marker="o", markersize=5, markerfacecolor=face, capsize=2,
-            linewidth=1.2, linestyle="",
-            label=pen.say(f"{'stage' if face == colour else 'funnel_trend'}.{stage}"),
-        )  # fmt: skip
-    pen.ax.plot(
-        place[whole], floats(rows, "share_matured")[whole], color=colour, linewidth=1,
-        alpha=0.5,
-    )  # fmt: skip

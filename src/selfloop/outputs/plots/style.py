@@ -1,7 +1,7 @@
 """What all plots share: colours, languages, and where drawing begins and ends."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,7 +20,7 @@ from selfloop.outputs.plots.fonts import (
     families,
     missing_characters,
 )
-from selfloop.outputs.plots.lettering import fold, width_of
+from selfloop.outputs.plots.lettering import cut, fold, width_of
 from selfloop.outputs.text import Lang, text
 
 STAGE_COLOURS = {
@@ -39,18 +39,15 @@ SOURCE_COLOURS = {
 }
 """Colour of the first orders of each source."""
 
-_SEGMENTS = {
-    "all": "segment.all",
+_GROUPS = {
     "(all)": "segment.all",
     "(outside)": "segment.outside",
     "(missing)": "segment.missing",
     "(other)": "segment.other",
-    "paid": "source.paid",
-    "organic": "source.organic",
-    "referral": "source.referral",
-    "unknown": "source.unknown",
 }
+_WHOLE = "all"
 _NAME_LENGTH = 24
+_PAIR_LENGTH = 16  # of each of two names beside each other
 _LINE = 10.5  # height of a line of small words, in points
 
 
@@ -80,12 +77,9 @@ class Pen:
         """Return a length of time, as ``90 d`` or ``90 天``."""
         return self.say("unit.days", n=f"{n_days:,g}")
 
-    def name(self, value: object) -> str:
+    def name(self, value: object, *, length: int = _NAME_LENGTH) -> str:
         """Return a text of the user's, safe to draw: short, and never mathematics."""
-        shown = format_value(value)
-        if len(shown) > _NAME_LENGTH:
-            shown = shown[: _NAME_LENGTH - 1] + "…"
-        return self.plain(shown)
+        return self.plain(cut(format_value(value), length))
 
     def plain(self, shown: str) -> str:
         """Return words that are drawn as they are: no formula, no missing letter."""
@@ -95,10 +89,28 @@ class Pen:
         # An even number of dollar signs would turn the text into a formula.
         return shown.replace("$", r"\$")
 
-    def segment(self, value: object) -> str:
-        """Return a segment or a source in words, or as it is when it has none."""
-        key = _SEGMENTS.get(str(value))
-        return self.name(value) if key is None else self.say(key)
+    def segment(
+        self, value: object, *, by: str | None, length: int = _NAME_LENGTH
+    ) -> str:
+        """Return a value of the breakdown `by` in words, or as it is without any.
+
+        Only sources have words of their own: a channel may be called ``paid`` too.
+        """
+        key = _GROUPS.get(str(value))
+        if key is None and by == "source" and str(value) in SOURCE_COLOURS:
+            key = f"source.{value}"
+        if key is None and by in (None, "source") and value == _WHOLE:
+            key = "segment.all"
+        return self.name(value, length=length) if key is None else self.say(key)
+
+    def segments(self, values: Sequence[object], by: Sequence[str]) -> str:
+        """Return the values of no, one or two breakdowns in words."""
+        if len(by) < 2:
+            return self.segment(values[0], by=by[0] if by else None)
+        pairs = zip(values, by, strict=True)
+        return " · ".join(
+            self.segment(value, by=one, length=_PAIR_LENGTH) for value, one in pairs
+        )
 
     def title(self, words: str, end: date | None = None, *, note: str = "") -> None:
         """Write the title, with the last day of the data at its right, a note below."""

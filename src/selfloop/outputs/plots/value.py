@@ -110,7 +110,7 @@ def plot_value_by_source(
         labels = []
         for y, (_, row) in enumerate(table.iterrows()):
             n_buyers = format_value(row["n_buyers"], "int")
-            name = pen.segment(row["source"])
+            name = pen.segment(row["source"], by="source")
             labels.append(pen.say("value.group", group=name, n=n_buyers))
             if pd.isna(row["lifetime_value_per_buyer"]):
                 words = format_value(None)

@@ -68,7 +68,7 @@ def plot_visitor_value(
             beside(pen.ax, end, y, said)
             ends.append(end)
             words.append(said)
-        name_rows(pen.ax, range(len(table)), _names(pen, table, unit))
+        name_rows(pen.ax, range(len(table)), _names(pen, table, unit, value.by))
         room_right(pen.ax, ends, words, start=min(0.0, *_lows(table, unit)))
         money_axis(pen.ax, axis="x")
         clean(pen.ax, grid="x")
@@ -140,12 +140,12 @@ def _lows(table: pd.DataFrame, unit: str) -> list[float]:
     return [float(x) * 1.1 for x in found if x < 0] or [0.0]
 
 
-def _names(pen: Pen, table: pd.DataFrame, unit: str) -> list[str]:
+def _names(pen: Pen, table: pd.DataFrame, unit: str, by: str) -> list[str]:
     """Return the names of the rows with their people."""
     column = "n_arrived" if unit == "visitor" else "n_buyers"
     return [
         pen.say(
-            "value.group", group=pen.segment(segment), n=format_value(n, "int")
+            "value.group", group=pen.segment(segment, by=by), n=format_value(n, "int")
         )
         for segment, n in zip(table["segment"], table[column], strict=True)
     ]  # fmt: skip
