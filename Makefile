@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --no-compile --quiet --quiet --disable-pip-version-check
+PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 export PYTHONWARNINGS ?=
 
 .PHONY: demo test check lint types imports bench clean help
@@ -29,7 +29,7 @@ demo: $(VENV)/.run  ## the main job on the sample data; prints where the report 
 	@$(BIN)/selfloop demo
 
 test: $(VENV)/.dev  ## all tests
-	@$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: lint types imports  ## lint, types, import rules
 

@@ -23,9 +23,14 @@ settings.register_profile("selfloop", deadline=None, derandomize=IS_CHECK)
 settings.load_profile("selfloop")
 
 
+LONG = ("test_cli.py", "test_notebooks.py", "test_page.py", "test_cli_errors.py")
+"""Files of many tests that take a while, or of few that take long."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the longest files, so that no worker is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
+    slow |= {item.path for item in items if item.path.name in LONG}
     items.sort(key=lambda item: item.path not in slow)
 
 

@@ -1,5 +1,6 @@
 """The account of an input: where every row went, the totals, what to know beside."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -150,13 +151,13 @@ _SILENT_DAYS = 30
 """An end so many days after the last event is worth a note."""
 
 
-def silence_note(last: date, end: date) -> list[tuple[str, str, str]]:
+def silence_note(days: Sequence[date], end: date) -> list[tuple[str, str, str]]:
     """Say that the period ends long after anything happened in it.
 
     Parameters
     ----------
-    last : date
-        Day of the last event.
+    days : sequence of date
+        Day of the last event of each table; at least one up to the end.
     end : date
         Last day of observation.
 
@@ -167,11 +168,12 @@ def silence_note(last: date, end: date) -> list[tuple[str, str, str]]:
 
     Examples
     --------
-    >>> silence_note(date(2026, 3, 1), date(2026, 3, 31))
+    >>> silence_note([date(2026, 3, 1)], date(2026, 3, 31))
     []
-    >>> silence_note(date(2026, 3, 1), date(2026, 6, 1))[0][0]
+    >>> silence_note([date(2026, 3, 1)], date(2026, 6, 1))[0][0]
     'SL153'
     """
+    last = max(day for day in days if day <= end)
     n_days = (end - last).days
     if n_days <= _SILENT_DAYS:
         return []

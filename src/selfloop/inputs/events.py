@@ -393,7 +393,6 @@ def _assemble(
     last = [day for name in seen if (day := counts[name].day("last_at"))]
     first = [day for name in seen if (day := counts[name].day("first_at"))]
     end = end or max(last)
-    notes = notes + silence_note(max(d for d in last if d <= end), end)
     end_day = (end - bk.EPOCH).days
     channels = engine.keep(_channels(typed), "channels")
     say("orders to purchases")
@@ -416,7 +415,7 @@ def _assemble(
     core = roster(ids, stats, visits, links, channels=channels, rules=rules)
     core = engine.keep(core, "people")
     engine.drop(ids)
-    notes = notes + notes_of(typed, core)
+    notes = [*notes, *silence_note(last, end), *notes_of(typed, core)]
     n_guests = guest_orders(typed["orders"].used)
     totals = totals_of(counts["orders"], core, stats, n_guests, signs)
     engine.drop(stats)
