@@ -85,6 +85,8 @@ def test_whole_numbers_may_be_written_as_floats(events):
     floats = {name: float(value) for name, value in days.items()}
     one, two = (sl.lifecycle(events, **given) for given in (days, floats))
     pd.testing.assert_frame_equal(one.table, two.table)
+    one, two = (sl.rfm(events, n_scores=n).people.to_pandas() for n in (4, 4.0))
+    assert one["r_score"].value_counts().equals(two["r_score"].value_counts())
     one, two = (
         sl.drop_offs(events, within_days=w).to_pandas().sort_values("person_id")
         for w in (90, 90.0)

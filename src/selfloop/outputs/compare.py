@@ -172,8 +172,11 @@ def _numbers_of(source: Source) -> Mapping[str, Any]:
             )
         return _checked(source, "the dictionary")
     if isinstance(source, str | os.PathLike):
-        numbers = read_json(source, schema=SCHEMA, wrong=_no_report)
-        return _checked(numbers, f"{Path(source).name!r}")
+        name = repr(Path(source).name)
+        numbers = read_json(
+            source, schema=SCHEMA, wrong=lambda _, reason: _no_report(name, reason)
+        )
+        return _checked(numbers, name)
     raise SettingError(
         "compare takes results of analyze, or the JSON files beside reports; "
         f"got {type(source).__name__}"
@@ -188,16 +191,11 @@ def _checked(numbers: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         list(_notes(numbers, numbers, 0))
     except _DAMAGE as error:
         reason = f"a part is missing or wrong ({type(error).__name__}: {error})"
-        raise _not_one(name, reason) from error
+        raise _no_report(name, reason) from error
     return numbers
 
 
-def _no_report(file: Path, reason: str) -> DataError:
-    """Say that a file holds no report."""
-    return _not_one(f"{file.name!r}", reason)
-
-
-def _not_one(name: str, reason: str) -> DataError:
+def _no_report(name: str, reason: str) -> DataError:
     """Say that something is no report."""
     return DataError([
         Problem(

@@ -161,11 +161,11 @@ def rfm(
     sums = _sums(kept)
     return Rfm(
         table=_segments(sums),
-        grid=_grid(sums, n_scores),
+        grid=_grid(sums, how.n_scores),
         bounds=_bounds(kept),
         people=_people(kept, events),
         scores=scores,
-        n_scores=n_scores,
+        n_scores=how.n_scores,
         at=day,
     )
 

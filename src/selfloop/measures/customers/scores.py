@@ -80,7 +80,7 @@ def scoring(
         When a value is outside its range, or edges are missing or not asked for.
     """
     check_choice("scores", scores, get_args(Scores))
-    check_whole("n_scores", n_scores, low=2, high=10)
+    n_scores = check_whole("n_scores", n_scores, low=2, high=10)
     if scores == "quantile":
         if edges is not None:
             raise SettingError("edges are a setting of scores='fixed'; got 'quantile'")

@@ -185,10 +185,10 @@ def repurchase_gaps(
     [[1, 7], [8, 14]]
     """
     Events.check(events)
-    check_days("bin_days", bin_days)
+    bin_days = check_days("bin_days", bin_days)
     if window_days is not None:
-        check_days("window_days", window_days)
-    check_whole("min_at_risk", min_at_risk, low=1)
+        window_days = check_days("window_days", window_days)
+    min_at_risk = check_whole("min_at_risk", min_at_risk, low=1)
     names = breakdowns(by)
     people, segments = with_segments(events, by)
     found = spells(events).select("person_no", "days", "event")
@@ -198,7 +198,7 @@ def repurchase_gaps(
     # Two purchases of one day are one, unless orders are counted.
     first_day = 1 if events.rules.purchase == "day" else 0
     window = window_days or _window(longest, min_at_risk)
-    setting = _Setting(first_day, int(bin_days), int(window), int(min_at_risk))
+    setting = _Setting(first_day, bin_days, window, min_at_risk)
     pairs = segments if names else [(ALL, "")]
     bins, reminders = _tables(counts, longest, pairs, setting)
     of_all = _tables(

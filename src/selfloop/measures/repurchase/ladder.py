@@ -185,13 +185,12 @@ def repurchase(
     [1, 2, 3]
     """
     Events.check(events)
-    windows_days = check_windows("windows_days", windows_days)
+    windows = check_windows("windows_days", windows_days)
     check_whole("up_to", up_to, low=1, high=_MOST_STEPS)
     check_whole("min_at_risk", min_at_risk, low=1)
     names = breakdowns(by)
     people, segments = with_segments(events, by)
-    windows = tuple(int(window) for window in windows_days)
-    in_order = tuple(sorted(set(windows)))
+    in_order = tuple(sorted(windows))
     rows = spells(events)
     rows = rows.filter(rows.step <= int(up_to))
     counts = _counts(in_segments(rows, people, names), in_order)

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
-from selfloop.core.errors import SettingError
 from selfloop.measures.funnel.steps import STAGES
 from selfloop.outputs.compare import AnalysesCompared
 from selfloop.outputs.plots.keys import dot, ink, legend_below, paper
@@ -22,6 +21,7 @@ from selfloop.outputs.plots.style import (
     clean,
     drawing,
     floats,
+    of_window,
     percent_axis,
 )
 from selfloop.outputs.text import Lang
@@ -87,11 +87,8 @@ def plot_changes(
     """
     table = compared.table
     is_stage = table["measure"].isin(STAGES)
-    windows = sorted(table.loc[is_stage, "window_days"].unique())
-    if windows and window_days not in windows:
-        known = ", ".join(f"{w:g}" for w in windows)
-        raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
-    chosen = table[~is_stage | (table["window_days"] == window_days)]
+    shares = of_window(table[is_stage], window_days)
+    chosen = table[~is_stage | table.index.isin(shares.index)]
     drawable = chosen[(chosen["verdict"] != "") & (chosen["first"] > 0)]
     rows = drawable[:_MAX_ROWS].reset_index(drop=True)
     with drawing(ax, lang, size=(8.2, max(2.8, 2.2 + 0.32 * len(rows)))) as pen:

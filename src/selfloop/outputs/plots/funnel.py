@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from selfloop.core.display import format_value
-from selfloop.core.errors import SettingError
 from selfloop.measures.funnel.rates import Funnel
 from selfloop.measures.segments import PERIODS
 from selfloop.outputs.plots.repurchase import joined, named
@@ -17,6 +16,7 @@ from selfloop.outputs.plots.style import (
     Pen,
     clean,
     drawing,
+    of_window,
     percent_axis,
 )
 from selfloop.outputs.plots.trend import plot_funnel_trend
@@ -77,10 +77,7 @@ def plot_funnel(
     if len(funnel.by) == 1 and funnel.by[0] in PERIODS:
         return plot_funnel_trend(funnel, ax, window_days=window_days, lang=lang)
     stages, windows = (joined(table) for table in (funnel.stages, funnel.windows))
-    windows = windows[windows["window_days"] == window_days]
-    if windows.empty and len(funnel.windows):
-        known = ", ".join(f"{d:g}" for d in funnel.windows["window_days"].unique())
-        raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
+    windows = of_window(windows, window_days)
     segments, n_segments = _segments(stages, funnel.by), stages["segment"].nunique()
     n_rows = 1 + len(_BRANCHES) * (len(segments) + (len(segments) > 1))
     with drawing(ax, lang, size=(7.6, max(3.4, 1.2 + 0.42 * n_rows))) as pen:

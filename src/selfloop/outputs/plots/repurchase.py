@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
-from selfloop.core.errors import SettingError
 from selfloop.measures.repurchase.ladder import RepurchaseLadder
 from selfloop.measures.repurchase.returning import Returning
 from selfloop.outputs.plots.keys import dot, ink, legend_below, paper
@@ -22,6 +21,7 @@ from selfloop.outputs.plots.style import (
     clean,
     drawing,
     floats,
+    of_window,
     percent_axis,
 )
 from selfloop.outputs.text import Lang
@@ -78,11 +78,7 @@ def plot_repurchase(
     SettingError
         When the ladder has no such window.
     """
-    windows = joined(ladder.windows)
-    known = ", ".join(f"{d:g}" for d in windows["window_days"].unique())
-    rows = windows[windows["window_days"] == window_days]
-    if rows.empty and len(windows):
-        raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
+    rows = of_window(joined(ladder.windows), window_days)
     names = largest(rows[rows["step"] == 1], "n_entered")
     with drawing(ax, lang) as pen:
         window = pen.days(window_days)

@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from selfloop.core.display import format_value
+from selfloop.core.errors import SettingError
 from selfloop.outputs.plots.fonts import (
     SelfloopFontWarning,
     families,
@@ -231,6 +232,37 @@ def root_ticks(top: float) -> list[float]:
     if middle >= 1:
         chosen.insert(1, middle * (chosen[1] / 4 // middle))
     return sorted(set(chosen))
+
+
+def of_window(table: pd.DataFrame, window_days: float) -> pd.DataFrame:
+    """Return the lines of one window, or say which windows there are.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``window_days``; it may have no line at all.
+    window_days : float
+        The window that was asked for.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    SettingError
+        There are lines, but none of this window.
+
+    Examples
+    --------
+    >>> of_window(pd.DataFrame({"window_days": [30, 90], "n": [1, 2]}), 90)["n"].item()
+    2
+    """
+    rows = table[table["window_days"] == window_days]
+    if rows.empty and len(table):
+        known = ", ".join(f"{w:g}" for w in table["window_days"].unique())
+        raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
+    return rows
 
 
 def floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:

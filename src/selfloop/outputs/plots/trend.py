@@ -21,6 +21,7 @@ from selfloop.outputs.plots.style import (
     clean,
     drawing,
     floats,
+    of_window,
     percent_axis,
 )
 from selfloop.outputs.text import Lang
@@ -75,11 +76,7 @@ def plot_funnel_trend(
     if len(funnel.by) != 1 or funnel.by[0] not in PERIODS:
         known = ", ".join(PERIODS)
         raise SettingError(f"the funnel must be by one of {known}; got {funnel.by}")
-    windows = funnel.windows
-    if len(windows) and window_days not in windows["window_days"].tolist():
-        known = ", ".join(f"{w:g}" for w in windows["window_days"].unique())
-        raise SettingError(f"window_days must be one of {known}; got {window_days!r}")
-    rows = windows[windows["window_days"] == window_days]
+    rows = of_window(funnel.windows, window_days)
     dated = rows[rows["segment"].str.contains("-", regex=False)]
     cohorts = places_between(dated["segment"])
     width = min(12.0, max(7.2, 3.6 + 0.2 * len(cohorts)))
