@@ -15,6 +15,7 @@ gc.set_threshold(200_000, 20, 100)
 
 import pytest
 from hypothesis import settings
+from required import missing
 
 # A check of a change must not depend on luck: there the examples are always the same.
 # Everywhere else new ones are tried each time.
@@ -32,13 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     slow |= {item.path for item in items if item.path.name in LONG}
     items.sort(key=lambda item: item.path not in slow)
-
-
-def missing(component: str, reason: str) -> None:
-    """Skip a test that needs a component; fail where SELFLOOP_REQUIRE names it."""
-    if component in os.environ.get("SELFLOOP_REQUIRE", "").replace(",", " ").split():
-        pytest.fail(f"SELFLOOP_REQUIRE names {component!r}, but {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

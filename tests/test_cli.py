@@ -26,7 +26,7 @@ from selfloop.cli.commands import COMMANDS, MODELS
 from selfloop.cli.steps import steps
 from selfloop.core import schema
 from selfloop.core.errors import DataWarning
-from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT
+from selfloop.inputs.duckdb_engine import DEFAULT_MEMORY_LIMIT
 from selfloop.measures.cohorts.cells import CLOCKS
 from selfloop.measures.customers.scores import Scores
 from selfloop.measures.funnel.steps import ORDERS as FUNNEL_ORDERS

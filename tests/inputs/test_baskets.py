@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from selfloop.core.settings import Rules
 from selfloop.inputs import baskets as bk
-from selfloop.inputs.engine import connect
+from selfloop.inputs.duckdb_engine import connect
 
 MONEY = pa.decimal128(18, 4)
 EPOCH = date(1970, 1, 1)

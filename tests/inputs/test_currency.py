@@ -4,7 +4,7 @@ import pytest
 
 from selfloop.core.settings import Rules
 from selfloop.inputs.currency import comma_decimals, currency_of, currency_problems
-from selfloop.inputs.engine import connect
+from selfloop.inputs.duckdb_engine import connect
 from selfloop.inputs.read import Raw
 from selfloop.inputs.validate import Reading, count_codes, typed_table
 

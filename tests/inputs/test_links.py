@@ -14,7 +14,8 @@ import selfloop as sl
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import Rules
 from selfloop.inputs import validate
-from selfloop.inputs.engine import connect, person_key
+from selfloop.inputs.dialect import person_key
+from selfloop.inputs.duckdb_engine import connect
 from selfloop.inputs.links import Links, resolve
 
 START = datetime(2026, 1, 1)

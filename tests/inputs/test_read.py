@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfloop.core.errors import DataError, FileError
-from selfloop.inputs.engine import connect
+from selfloop.inputs.duckdb_engine import connect
 from selfloop.inputs.read import read_table
 
 HEADER = "customer_id,ordered_at,amount\n"

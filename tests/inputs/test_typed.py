@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from selfloop.core.errors import SettingError
 from selfloop.inputs import typed
-from selfloop.inputs.engine import connect
+from selfloop.inputs.duckdb_engine import connect
 
 SHANGHAI = "Asia/Shanghai"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from selfloop.core import schema
 from selfloop.core.settings import Rules
 from selfloop.inputs.columns import match_columns
-from selfloop.inputs.engine import connect
+from selfloop.inputs.duckdb_engine import connect
 from selfloop.inputs.read import read_table
 from selfloop.inputs.validate import (
     RAISING,

@@ -16,7 +16,7 @@ import selfloop as sl
 from selfloop.core import schema
 from selfloop.core.settings import Sharing
 from selfloop.inputs import ids as id_module
-from selfloop.inputs.engine import connect
+from selfloop.inputs.duckdb_engine import connect
 from selfloop.inputs.ids import number_people
 from selfloop.inputs.typed import as_text
 from selfloop.kernels import forest

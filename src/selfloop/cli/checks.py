@@ -17,7 +17,7 @@ from selfloop.core.display import format_value
 from selfloop.core.errors import FileError, Problem
 from selfloop.core.schema import INPUT_ROLES
 from selfloop.inputs.columns import match_columns
-from selfloop.inputs.engine import connect
+from selfloop.inputs.duckdb_engine import connect
 from selfloop.inputs.events import Events
 from selfloop.inputs.read import read_table
 from selfloop.inputs.validate import RAISING, REASONS

@@ -14,7 +14,7 @@ import duckdb
 from selfloop.cli.manner import Manner
 from selfloop.cli.options import STREAM, Inputs
 from selfloop.cli.steps import steps
-from selfloop.inputs.engine import failure
+from selfloop.inputs.duckdb_engine import failure
 from selfloop.inputs.events import Events, read_events
 from selfloop.inputs.textfiles import copy_stream
 from selfloop.outputs.files import whole_file

@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from selfloop.core import schema
+from selfloop.inputs.dialect import copies
 from selfloop.inputs.links import Links
 from selfloop.inputs.validate import REASONS, USED, Counts, Typed, audit_rows
 
@@ -241,8 +242,5 @@ def _unseen_buyers(core: ir.Table) -> list[tuple[str, str, str]]:
 
 def _exact_copies(table: Typed) -> int:
     """Count rows that equal another row in every column of the source."""
-    rows = table.raw.table
-    whole = ibis.struct({name: rows[name] for name in rows.columns})
-    found = rows.aggregate(n=rows.count(), n_distinct=whole.hash().nunique())
-    line = found.to_pandas().iloc[0]
+    line = copies(table.raw.table).to_pandas().iloc[0]
     return int(line["n"] - line["n_distinct"])

@@ -1,12 +1,13 @@
 """From order rows to purchases: line items to orders, orders to customer-days."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import ibis
 import ibis.expr.types as ir
 
 from selfloop.core.settings import Rules
-from selfloop.inputs.engine import first_two, person_key
+from selfloop.inputs.dialect import first_two, person_key
 from selfloop.inputs.typed import MONEY
 
 EPOCH = date(1970, 1, 1)
@@ -208,7 +209,7 @@ def _days_per_person(rows: ir.Table) -> ir.Table:
     """Reduce customer-days, of which a person has one per day, in one pass."""
     stats = rows.group_by("person_no").aggregate(
         **_sums(rows),
-        two=first_two(rows.at, 2, where=rows.is_purchase),
+        two=first_two(rows.at, rows.is_purchase),
         bought=rows.net.sum(where=rows.is_purchase),
         first_value=rows.net.argmin(rows.at, where=rows.is_purchase),
     )
@@ -258,7 +259,9 @@ def _sums(rows: ir.Table) -> dict[str, ir.Value]:
     }
 
 
-def soon(rows: ir.Table, people: ir.Table, days: int) -> ir.Table:
+def soon(
+    rows: ir.Table, people: ir.Table, days: int, *, also: Sequence[str] = ()
+) -> ir.Table:
     """Select what people did in the days after their first purchase.
 
     Parameters
@@ -269,12 +272,14 @@ def soon(rows: ir.Table, people: ir.Table, days: int) -> ir.Table:
         person_no, first_day.
     days : int
         From the day of the first purchase to so many days after, inclusive.
+    also : sequence of str, optional
+        More columns of `people` that are wanted.
 
     Returns
     -------
     ibis table
         The rows of these people and days, with first_day and age, in days.
     """
-    joined = rows.join(people.select("person_no", "first_day"), "person_no")
+    joined = rows.join(people.select("person_no", "first_day", *also), "person_no")
     joined = joined.mutate(age=joined.day - joined.first_day)
     return joined.filter(joined.age.between(0, days))

@@ -1,182 +1,47 @@
-"""The engine that holds the events: DuckDB behind Ibis, with a scratch folder."""
+"""The engine that holds the events: what every one of them can do."""
 
-import itertools
-import shutil
-import tempfile
-import weakref
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import duckdb
-import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from selfloop.core.errors import DataError, FileError, Problem, SettingError
 
+class Engine(Protocol):
+    """Where every table of an analysis lives: DuckDB, PostgreSQL or Spark."""
 
-@dataclass(frozen=True, eq=False)
-class Engine:
-    """A DuckDB connection of our own and a scratch folder that goes away with it.
+    @property
+    def backend(self) -> Any:  # noqa: ANN401 - Ibis backends share no type
+        """Ibis backend that runs the expressions."""
 
-    Parameters
-    ----------
-    backend : ibis backend
-        Where every table of an analysis lives.
-    folder : Path
-        Scratch folder for spilled and converted files, removed with the backend.
-    """
+    @property
+    def has_row_order(self) -> bool:
+        """Whether a table has a first row, so that rows can be told by their number."""
 
-    backend: Any
-    folder: Path
-    _numbers: Any = field(default_factory=itertools.count, repr=False)
+    @property
+    def reads_formats(self) -> bool:
+        """Whether it reads times in text by a format of ``strptime``."""
 
-    def name(self, stem: str) -> str:
-        """Return a table name that is not used yet."""
-        return f"sl_{stem}_{next(self._numbers)}"
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What the engine raises when it stops."""
+
+    def holds(self, source: object) -> bool:
+        """Tell whether a table is in this engine already."""
+
+    def adopt(self, source: Any) -> ir.Table:  # noqa: ANN401 - any table it holds
+        """See a table of the user that is in this engine already."""
 
     def keep(self, expression: ir.Table, stem: str) -> ir.Table:
         """Compute a table once and keep it in the engine."""
-        return self.backend.create_table(self.name(stem), expression, temp=True)
 
     def upload(self, table: pa.Table, stem: str) -> ir.Table:
         """Put a small Arrow table into the engine."""
-        name, incoming = self.name(stem), self.name("incoming")
-        # Not create_table: ibis 12 drops its own view wrongly under sqlglot 30.
-        self.backend.con.register(incoming, table)
-        self.backend.con.execute(
-            f'CREATE TEMP TABLE "{name}" AS SELECT * FROM "{incoming}"'
-        )
-        self.backend.con.unregister(incoming)
-        return self.backend.table(name)
-
-    def scan(self, table: pa.Table, stem: str) -> ir.Table:
-        """See an Arrow table from the engine without copying it."""
-        name = self.name(stem)
-        self.backend.con.register(name, table)
-        return self.backend.table(name)
 
     def drop(self, table: ir.Table) -> None:
         """Forget a kept table."""
-        self.backend.drop_table(table.get_name(), force=True)
 
+    def close(self) -> None:
+        """Forget every kept table: what was computed from them is gone too."""
 
-DEFAULT_MEMORY_LIMIT = "2GB"
-"""Enough for ten million orders without going to disk much; see `connect`."""
-
-
-def connect(*, memory_limit: str = DEFAULT_MEMORY_LIMIT) -> Engine:
-    """Open an engine.
-
-    Parameters
-    ----------
-    memory_limit : str
-        Memory after which the engine goes to disk, such as ``"4GB"``. The process as
-        a whole needs about 1 GB more.
-
-    Returns
-    -------
-    Engine
-
-    Examples
-    --------
-    >>> connect().backend.name
-    'duckdb'
-    """
-    folder = Path(tempfile.mkdtemp(prefix="selfloop-"))
-    try:
-        backend = ibis.duckdb.connect(
-            temp_directory=str(folder / "spill"), memory_limit=memory_limit
-        )
-    except duckdb.Error as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise SettingError(
-            f"memory_limit must be a size such as '4GB'; got {memory_limit!r}"
-        ) from error
-    # Results keep the backend alive; the folder must live exactly as long.
-    weakref.finalize(backend, shutil.rmtree, folder, ignore_errors=True)
-    return Engine(backend, folder)
-
-
-_OWN_MISTAKES = (
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.InternalException,
-    duckdb.InvalidTypeException,
-    duckdb.ParserException,
-    duckdb.SyntaxException,
-)
-
-
-def failure(error: duckdb.Error) -> Exception:
-    """Say in words of this package why the engine has stopped.
-
-    Parameters
-    ----------
-    error : duckdb.Error
-        What the engine has raised.
-
-    Returns
-    -------
-    Exception
-        A `FileError` when memory or disk have run out (SL160), a `DataError` for a
-        number that is too large (SL161) or a source that is damaged (SL106); the
-        error itself when it is a mistake of this package.
-    """
-    words = (str(error).splitlines() or [type(error).__name__])[0]
-    if isinstance(error, (duckdb.OutOfMemoryException, duckdb.IOException)):
-        fix = "make room on the disk of temporary files, or give it more memory"
-        return FileError([Problem("SL160", "", f"the engine stopped: {words}", fix)])
-    if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException)):
-        fix = "write the amounts in a larger unit: a sum must stay below 10**14"
-        return DataError([Problem("SL161", "", f"too large: {words}", fix)])
-    if isinstance(error, _OWN_MISTAKES):
-        return error
-    fix = "export the tables again"
-    found = f"a table cannot be read to its end: {words}"
-    return DataError([Problem("SL106", "", found, fix)])
-
-
-@ibis.udf.scalar.builtin(
-    name="timezone", signature=((dt.string, dt.Timestamp(timezone="UTC")), dt.timestamp)
-)
-def to_zone(zone, moment):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Wall-clock time of a moment in a zone."""
-
-
-@ibis.udf.scalar.builtin(
-    name="try_strptime", signature=((dt.string, dt.Array(dt.string)), dt.timestamp)
-)
-def parse_time(value, formats):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Time in the first format that fits, else missing."""
-
-
-@ibis.udf.scalar.builtin(
-    name="try_strptime",
-    signature=((dt.string, dt.Array(dt.string)), dt.Timestamp(timezone="UTC")),
-)
-def parse_moment(value, formats):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Moment in the first format with an offset that fits, else missing."""
-
-
-def person_key(person_id: ir.StringColumn) -> ir.IntegerColumn:
-    """Return a number that stands for an id: 63 bits of its hash.
-
-    Joining and grouping by it costs a fraction of doing so by text, and no table of
-    ids is needed first. `roster.name_people` makes sure that no two ids share one.
-    """
-    return (_hash(person_id) >> 1).cast("int64")
-
-
-@ibis.udf.scalar.builtin(name="hash", signature=((dt.string,), dt.uint64))
-def _hash(value):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Hash of a text."""
-
-
-@ibis.udf.agg.builtin(
-    name="min", signature=((dt.timestamp, dt.int64), dt.Array(dt.timestamp))
-)
-def first_two(times, n):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Return the n earliest times, in order."""
+    def failure(self, error: Exception) -> Exception:
+        """Say in words of this package why the engine has stopped."""

@@ -1,11 +1,11 @@
 """Reading events: the four tables, cleaned, counted and kept in the engine."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, get_args
 
-import duckdb
 import ibis.expr.types as ir
 import pandas as pd
 
@@ -37,7 +37,9 @@ from selfloop.inputs.account import (
 )
 from selfloop.inputs.columns import ColumnMap
 from selfloop.inputs.currency import currency_of
-from selfloop.inputs.engine import DEFAULT_MEMORY_LIMIT, Engine, connect, failure
+from selfloop.inputs.duckdb_engine import DEFAULT_MEMORY_LIMIT
+from selfloop.inputs.engine import Engine
+from selfloop.inputs.engines import engine_for
 from selfloop.inputs.links import resolve
 from selfloop.inputs.opening import (
     check_tables,
@@ -140,6 +142,21 @@ class Events:
                 f"{type(events).__name__}"
             )
 
+    def close(self) -> None:
+        """Drop the temporary tables of these events, and with them every result.
+
+        On DuckDB they go with the last result by themselves. On PostgreSQL they stay
+        in your connection until it closes; Spark keeps them until its session ends.
+
+        Examples
+        --------
+        >>> import selfloop as sl
+        >>> shop = sl.simulate(n_visitors=200, seed=7)
+        >>> events = sl.read_events(shop.orders)
+        >>> events.close()
+        """
+        self.engine.close()
+
     def need(self, table: str, measure: str) -> None:
         """Raise unless a table was given.
 
@@ -238,7 +255,8 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
         Columns customer_id, ordered_at, amount[, order_id, channel, currency] under
         these or well-known names. CSV (also .gz and .tsv; UTF-8 or GB18030),
         Parquet, JSON lines; a pandas, Polars or Arrow table, a DuckDB relation, an
-        Ibis table. Instead of amount, quantity and unit_price. It is not changed.
+        Ibis table, a DataFrame of Spark. Tables on PostgreSQL and Spark are analysed
+        where they are. Instead of amount, quantity and unit_price. It is not changed.
     referrals : path, glob or table, optional
         referrer_id, referee_id, referred_at.
     visits : path, glob or table, optional
@@ -323,18 +341,22 @@ def read_events(  # noqa: PLR0913 - each is a documented choice of the user
     sources = {k: v for k, v in given.items() if v is not None or k == "orders"}
     say = progress or (lambda _: None)
     last = _day(end)
-    engine = connect(memory_limit=memory_limit)
-    formats = date_formats(date_format, engine)
-    try:
-        raws, matched = open_tables(sources, columns, engine, say)
-        typed, notes = type_tables(raws, matched, rules, last, formats, engine)
-        say("checking rows")
-        counts = {name: count_codes(table) for name, table in typed.items()}
-        check_tables(typed, counts, on_bad_rows)
-        excluded = _excluded(exclude_referrals, engine)
-        return _assemble(typed, counts, rules, last, notes, engine, say, excluded)
-    except duckdb.Error as error:
-        raise failure(error) from error
+    engine = engine_for(sources, memory_limit=memory_limit)
+    with ExitStack() as failed:
+        failed.callback(engine.close)
+        formats = date_formats(date_format, engine)
+        try:
+            raws, matched = open_tables(sources, columns, engine, say)
+            typed, notes = type_tables(raws, matched, rules, last, formats, engine)
+            say("checking rows")
+            counts = {name: count_codes(table) for name, table in typed.items()}
+            check_tables(typed, counts, on_bad_rows)
+            excluded = _excluded(exclude_referrals, engine)
+            events = _assemble(typed, counts, rules, last, notes, engine, say, excluded)
+        except engine.errors as error:
+            raise engine.failure(error) from error
+        failed.pop_all()
+    return events
 
 
 def _excluded(source: object | None, engine: Engine) -> ir.Table | None:

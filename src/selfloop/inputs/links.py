@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from selfloop.core.settings import Rules
 from selfloop.inputs.baskets import day_number
-from selfloop.inputs.engine import Engine, person_key
+from selfloop.inputs.dialect import lowered, person_key
+from selfloop.inputs.engine import Engine
 from selfloop.kernels.forest import break_rings, climb, generations
 from selfloop.kernels.network import break_cycles
 
@@ -199,7 +200,7 @@ def _is_code(referrals: ir.Table, rules: Rules) -> ir.IntegerValue:
     codes = [name.casefold() for name in rules.code_channels]
     if "channel" not in referrals.columns or not codes:
         return ibis.literal(0, "int8")
-    return ibis.ifelse(referrals.channel.lower().isin(codes), 1, 0)
+    return ibis.ifelse(lowered(referrals.channel).isin(codes), 1, 0)
 
 
 def _codes_first(pairs: ir.Table) -> ir.Table:

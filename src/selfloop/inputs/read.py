@@ -4,8 +4,9 @@ import glob
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import ibis.expr.types as ir
@@ -15,6 +16,7 @@ from ibis.common.exceptions import IbisError
 
 from selfloop.core.errors import DataError, FileError, Problem
 from selfloop.inputs.columns import doubled
+from selfloop.inputs.duckdb_engine import DuckDBEngine, connect
 from selfloop.inputs.engine import Engine
 from selfloop.inputs.frames import as_arrow
 from selfloop.inputs.textfiles import TextFile, as_utf8, file_kind
@@ -71,6 +73,8 @@ def read_table(source: object, table: str, engine: Engine) -> Raw:
     DataError
         The source is of an unknown kind, empty or damaged (SL102 - SL108).
     """
+    if not isinstance(engine, DuckDBEngine):
+        return _into(source, table, engine)
     if isinstance(source, (str, os.PathLike)):
         return _from_files(os.fspath(source), table, engine)
     if isinstance(source, ir.Table):
@@ -85,6 +89,16 @@ def read_table(source: object, table: str, engine: Engine) -> Raw:
     return Raw(found, f"{kind} table")
 
 
+def _into(source: Any, table: str, engine: Engine) -> Raw:  # noqa: ANN401 - any table
+    """Bring a table into an engine that is not ours."""
+    if not engine.holds(source):
+        found = read_table(source, table, connect())
+        return replace(found, table=engine.upload(found.table.to_pyarrow(), table))
+    _check_names(source.columns, table, "")
+    kind = "Ibis table" if isinstance(source, ir.Table) else "DataFrame"
+    return Raw(engine.adopt(source), f"{kind} on {engine.backend.name}")
+
+
 def _check_names(names: Sequence[str], table: str, label: str) -> None:
     """Raise unless the columns can be told apart."""
     problems = doubled(table, names, label)
@@ -95,7 +109,7 @@ def _check_names(names: Sequence[str], table: str, label: str) -> None:
         raise DataError(problems)
 
 
-def _from_ibis(source: ir.Table, table: str, engine: Engine) -> Raw:
+def _from_ibis(source: ir.Table, table: str, engine: DuckDBEngine) -> Raw:
     """Stream an Ibis table into the engine, batch by batch."""
     try:
         backend = source.get_backend()
@@ -114,7 +128,7 @@ def _from_ibis(source: ir.Table, table: str, engine: Engine) -> Raw:
     return Raw(copy, f"Ibis table on {backend.name}")
 
 
-def _from_files(pattern: str, table: str, engine: Engine) -> Raw:
+def _from_files(pattern: str, table: str, engine: DuckDBEngine) -> Raw:
     """Read one file, or all files of a glob that have the same columns."""
     paths = [Path(pattern)]
     if glob.has_magic(pattern) and not os.path.exists(pattern):
@@ -146,7 +160,9 @@ def _from_files(pattern: str, table: str, engine: Engine) -> Raw:
     return _from_csv(files, table, label, engine)
 
 
-def _from_parquet(paths: list[Path], table: str, label: str, engine: Engine) -> Raw:
+def _from_parquet(
+    paths: list[Path], table: str, label: str, engine: DuckDBEngine
+) -> Raw:
     """See Parquet files from the engine; nothing is copied."""
     try:
         columns = {path: pq.read_schema(path).names for path in paths}
@@ -191,7 +207,9 @@ def _damaged(label: str, table: str, error: Exception) -> Problem:
     )
 
 
-def _from_json(files: list[TextFile], table: str, label: str, engine: Engine) -> Raw:
+def _from_json(
+    files: list[TextFile], table: str, label: str, engine: DuckDBEngine
+) -> Raw:
     """Read JSON lines; every value becomes text, so that ids keep their zeros."""
     con = engine.backend.con
     lines, parsed, name = (engine.name(stem) for stem in ("lines", "json", table))
@@ -231,7 +249,9 @@ def _from_json(files: list[TextFile], table: str, label: str, engine: Engine) ->
     return Raw(engine.backend.table(name), label, len(bad), _first_lines(bad))
 
 
-def _from_csv(files: list[TextFile], table: str, label: str, engine: Engine) -> Raw:
+def _from_csv(
+    files: list[TextFile], table: str, label: str, engine: DuckDBEngine
+) -> Raw:
     """Read CSV files as text, keeping count of lines that do not fit the header."""
     for file in files:
         _check_names(file.header, table, file.name)
@@ -257,7 +277,7 @@ def _load(
     file: TextFile,
     name: str,
     table: str,
-    engine: Engine,
+    engine: DuckDBEngine,
     number: int,
     columns: Sequence[str],
     delimiter: str,

@@ -6,7 +6,8 @@ import ibis.expr.types as ir
 from selfloop.core.errors import DataError, Problem
 from selfloop.core.settings import Rules
 from selfloop.inputs.baskets import channel_of, day_number
-from selfloop.inputs.engine import Engine, person_key
+from selfloop.inputs.dialect import id_hash, lowered, person_key
+from selfloop.inputs.engine import Engine
 from selfloop.inputs.links import Links
 
 
@@ -63,12 +64,13 @@ def roster(
     source = ibis.cases(
         (people.is_referred, "referral"),
         (people.channel.isnull(), "unknown"),
-        (people.channel.lower().isin(paid), "paid"),
+        (lowered(people.channel).isin(paid), "paid"),
         else_="organic",
     )
     return people.select(
         "person_no",
         "person_id",
+        id_hash=id_hash(people.person_id),
         arrived_day=day_number(people.arrived_at),
         arrived_at="arrived_at",
         visited_at="visit_seen_at",

@@ -1,6 +1,7 @@
 """Columns as ids, times and money, whatever type they arrived in."""
 
 import re
+from collections.abc import Mapping
 
 import duckdb
 import ibis
@@ -8,7 +9,16 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from selfloop.core.errors import Problem, SettingError
-from selfloop.inputs.engine import Engine, parse_moment, parse_time, to_zone
+from selfloop.inputs.dialect import (
+    matches,
+    parse_moment,
+    parse_time,
+    replace,
+    to_zone,
+    try_cast,
+)
+from selfloop.inputs.engine import Engine
+from selfloop.inputs.strptime import ISO, Pattern, dotted, pattern_of, read_iso, unread
 
 MONEY = dt.Decimal(18, 4)
 """Money of one row: exact, four decimals, below 10**14."""
@@ -18,25 +28,34 @@ FACTOR = dt.Decimal(19, 6)
 
 Nineteen digits, because DuckDB keeps a product of two eighteens in eighteen."""
 
+# Patterns are written so that RE2, Java and PostgreSQL read them alike: characters
+# stand for themselves, digits are 0 to 9, and there are no marks of word ends.
 # Blanks of all alphabets, and the two marks that nobody sees.
-_BLANK = r"[\s\v\pZ\x{FEFF}\x{200B}]"
-EDGES = rf"^{_BLANK}+|{_BLANK}+$"
-MISSING_WORDS = r"(?i)^(nan|null|none|<na>|nat|n/a|#n/a)$"
+_BLANK = (
+    # Not the characters themselves: Spark takes a tab for a t in the text of a query.
+    r"[\t\n\f\r\x0b "
+    "\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff]"
+)
+EDGES = f"^{_BLANK}+|{_BLANK}+$"
+MISSING_WORDS = "(?i)^(nan|null|none|<na>|nat|n/a|#n/a)$"
 _SIGNS = "[¥￥$€£元]"
-_NUMBER = r"(\d+|\d{1,3}(,\d{3})+|\d{1,3}( \d{3})+)(\.\d*)?"
+_NUMBER = r"([0-9]+|[0-9]{1,3}(,[0-9]{3})+|[0-9]{1,3}( [0-9]{3})+)(\.[0-9]*)?"
 # One sign of a currency, before the number or after it.
 _AMOUNT = rf"^[+-]?( ?[¥￥$€£] ?[+-]?{_NUMBER}|{_NUMBER}( ?{_SIGNS})?)$"
-_COMMA_DECIMALS = r"^[^,]*\d,\d{1,2}[ ¥￥$€£元]*$|\.\d{3},\d"
-_POINT_THOUSANDS = r"^\D*[1-9]\d{0,2}(\.\d{3})+[ ¥￥$€£元]*$"
-_DATE = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}"
-_OFFSET = r"[+-](0\d|1[0-4])(:?[0-5]\d)?"
-_AWARE = rf"\d:\d\d(:\d\d(\.\d+)?)? ?(Z|z|UTC|GMT|{_OFFSET})$"
-_ISO = rf"^{_DATE}([T ]\d{{1,2}}:\d{{1,2}}(:\d{{1,2}}(\.\d+)?)?)?$"
-_ISO_AWARE = rf"^{_DATE}[T ]\d{{1,2}}:\d\d:\d\d(\.\d+)?(Z|{_OFFSET})$"
-_SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}\b"
+_COMMA_DECIMALS = r"^[^,]*[0-9],[0-9]{1,2}[ ¥￥$€£元]*$|\.[0-9]{3},[0-9]"
+_POINT_THOUSANDS = r"^[^0-9]*[1-9][0-9]{0,2}(\.[0-9]{3})+[ ¥￥$€£元]*$"
+_DATE = "[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}"
+_OFFSET = "[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?"
+_SECONDS = r"[0-9]{1,2}(\.[0-9]+)?"
+_AWARE = rf"[0-9]:[0-9][0-9](:[0-9][0-9](\.[0-9]+)?)? ?(Z|z|UTC|GMT|{_OFFSET})$"
+_ISO = rf"^{_DATE}([T ][0-9]{{1,2}}:[0-9]{{1,2}}(:{_SECONDS})?)?$"
+_ISO_AWARE = rf"^{_DATE}[T ][0-9]{{1,2}}:[0-9][0-9]:[0-9][0-9](\.[0-9]+)?(Z|{_OFFSET})$"
+_WORD_END = "([^0-9A-Za-z_]|$)"
+_SLASHED = rf"^([0-9]{{1,2}})[/.-]([0-9]{{1,2}})[/.-][0-9]{{4}}{_WORD_END}"
+_DOTTED = rf"^([0-9]{{1,2}})[.-]([0-9]{{1,2}})[.-]([0-9]{{4}}){_WORD_END}"
 # No date: a row of digits of another length, such as the 13 of a Unix time, and
 # words such as 'epoch', which the engine would take for one.
-_NO_DATE = r"^\d{1,7}$|^\d{9,13}$|^\d{15,}$|^\D*$"
+_NO_DATE = "^[0-9]{1,7}$|^[0-9]{9,13}$|^[0-9]{15,}$|^[^0-9]*$"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _FORMATS = (
     "%Y%m%d",
@@ -54,6 +73,7 @@ _FORMATS = (
     "%d-%b-%Y",
 )
 _YEARS = (1700, 2200)
+_INFINITY = float("inf")  # not isinf: ibis 12 finds none in Spark
 LONGEST_MISSING = 4
 
 
@@ -67,27 +87,29 @@ def as_text(column: ir.Value) -> ir.StringValue:
 def is_untidy(column: ir.StringValue) -> ir.BooleanValue:
     """Tell whether `as_text` would change a text."""
     # Long ids are told apart from these words by their length alone, which is cheap.
-    is_missing = (column.length() <= LONGEST_MISSING) & column.re_search(MISSING_WORDS)
-    return column.re_search(EDGES) | is_missing | (column == "")
+    is_missing = (column.length() <= LONGEST_MISSING) & matches(column, MISSING_WORDS)
+    return matches(column, EDGES) | is_missing | (column == "")
 
 
 def as_id(column: ir.Value) -> ir.StringValue:
     """Return ids as text: ``007`` stays ``007`` and the float 17850.0 is ``17850``."""
     kind = column.type()
     if kind.is_floating():
-        whole = column.try_cast("int64")
+        whole = try_cast(column, "int64")
         written = ibis.ifelse(
             whole.cast("float64") == column, whole.cast("string"), column.cast("string")
         )
         return ibis.ifelse(column.isnan(), ibis.null("string"), written)
     if kind.is_decimal():
-        whole = column.try_cast("int64")
+        whole = try_cast(column, "int64")
         is_whole = whole.cast(kind) == column
         return ibis.ifelse(is_whole, whole.cast("string"), column.cast("string"))
     return as_text(column)
 
 
-def as_money(column: ir.Value, kind: dt.Decimal = MONEY) -> ir.DecimalValue:
+def as_money(
+    column: ir.Value, kind: dt.Decimal = MONEY, *, tidy: bool = False
+) -> ir.DecimalValue:
     """Return money as a decimal; missing when it cannot be read.
 
     Parameters
@@ -97,6 +119,8 @@ def as_money(column: ir.Value, kind: dt.Decimal = MONEY) -> ir.DecimalValue:
         thousands, and nothing else: ``12,50`` cannot be read.
     kind : decimal type
         Digits that are kept.
+    tidy : bool
+        Whether text is tidy already.
 
     Returns
     -------
@@ -104,30 +128,33 @@ def as_money(column: ir.Value, kind: dt.Decimal = MONEY) -> ir.DecimalValue:
     """
     found = column.type()
     if found.is_string():
-        text = as_text(column)
-        digits = text.re_extract(_AMOUNT, 0).re_replace(r"[^\d.+-]", "")
-        return ibis.coalesce(text.try_cast(kind), digits.try_cast(kind))
+        text = column if tidy else as_text(column)
+        digits = text.re_extract(_AMOUNT, 0).re_replace("[^0-9.+-]", "")
+        return ibis.coalesce(try_cast(text, kind), try_cast(digits, kind))
     if found.is_floating():
-        usable = ~(column.isnan() | column.isinf())
-        return ibis.ifelse(usable, column, ibis.null(found)).try_cast(kind)
+        usable = ~(column.isnan() | (column.abs() == _INFINITY))
+        return try_cast(ibis.ifelse(usable, column, ibis.null(found)), kind)
     if found.is_integer() or found.is_decimal():
-        return column.try_cast(kind)
+        return try_cast(column, kind)
     return ibis.null(kind)
 
 
-def as_product(quantity: ir.Value, unit_price: ir.Value) -> ir.DecimalValue:
+def as_product(
+    quantity: ir.Value, unit_price: ir.Value, *, tidy: bool = False
+) -> ir.DecimalValue:
     """Return quantity times unit price as money; missing when it cannot be told."""
-    return (as_money(quantity, FACTOR) * as_money(unit_price, FACTOR)).try_cast(MONEY)
+    factors = (as_money(c, FACTOR, tidy=tidy) for c in (quantity, unit_price))
+    return try_cast(next(factors) * next(factors), MONEY)
 
 
 def has_comma_decimals(column: ir.StringValue) -> ir.BooleanValue:
     """Tell whether a text is an amount such as ``12,50`` or ``1.234,50``."""
-    return as_text(column).re_search(_COMMA_DECIMALS)
+    return matches(as_text(column), _COMMA_DECIMALS)
 
 
 def has_point_thousands(column: ir.StringValue) -> ir.BooleanValue:
     """Tell whether a text is an amount such as ``1.234``, or looks like one."""
-    return as_text(column).re_search(_POINT_THOUSANDS)
+    return matches(as_text(column), _POINT_THOUSANDS)
 
 
 def currency_sign(column: ir.StringValue) -> ir.StringValue:
@@ -141,14 +168,10 @@ def is_infinite(column: ir.Value) -> ir.BooleanValue:
     """Tell whether an amount is infinite, as a number or in words."""
     kind = column.type()
     if kind.is_floating():
-        return column.isinf().fill_null(ibis.literal(value=False))
+        return (column.abs() == _INFINITY).fill_null(ibis.literal(value=False))
     if kind.is_string():
-        return (
-            as_text(column)
-            .lower()
-            .re_search(r"^[+-]?inf(inity)?$")
-            .fill_null(ibis.literal(value=False))
-        )
+        words = matches(as_text(column), "(?i)^[+-]?inf(inity)?$")
+        return words.fill_null(ibis.literal(value=False))
     return ibis.literal(value=False)
 
 
@@ -188,6 +211,28 @@ def as_time(
         time = _text_time(text, zone, date_format, day_first=day_first)
     else:
         time = ibis.null(dt.timestamp)
+    return _in_years(time)
+
+
+def written_time(written: Mapping[str, ir.StringValue], zone: str) -> ir.TimestampValue:
+    """Return the times of a column of text; missing when unreadable.
+
+    Parameters
+    ----------
+    written : mapping of str to ibis column
+        Result of `strptime.iso_of`.
+    zone : str
+        Zone of the analysis; naive times are already in it.
+
+    Returns
+    -------
+    ibis timestamp column
+    """
+    return _in_years(read_iso(written, zone))
+
+
+def _in_years(time: ir.TimestampValue) -> ir.TimestampValue:
+    """Leave out times of years that nobody means."""
     inside = time.year().between(*_YEARS)
     return ibis.ifelse(inside, time, ibis.null(dt.timestamp))
 
@@ -198,16 +243,20 @@ def _text_time(
     """Read times from text, with a zone or without."""
     here = ibis.literal(zone)
     if date_format is not None:
-        formats = ibis.array(_with_clocks(date_format))
+        formats = _with_clocks(date_format)
+        text = text.re_replace("^[^0-9]*$", "")
         if "%z" in date_format:
-            return to_zone(here, parse_moment(text, formats))
-        return parse_time(text, formats)
+            # DuckDB reads the 31st of June as the 1st of July where there is a zone.
+            bare = text.re_replace(f" ?(Z|{_OFFSET})$", "")
+            day = parse_time(bare, ibis.array([date_format.replace("%z", "").strip()]))
+            moment = to_zone(here, parse_moment(text, ibis.array(formats)))
+            return ibis.ifelse(day.notnull(), moment, ibis.null(dt.timestamp))
+        return parse_time(text, ibis.array(formats))
     # Each of the three is missing where its pattern is not found. The patterns keep
     # the engine from reading '... UTC' as if nothing were said of a zone.
-    naive = text.re_extract(_ISO, 0).try_cast(dt.timestamp)
     moment = _with_offset(text).re_extract(_ISO_AWARE, 0)
     return ibis.coalesce(
-        naive,
+        text.re_extract(_ISO, 0).try_cast(dt.timestamp),
         to_zone(here, moment.try_cast(dt.Timestamp(timezone="UTC"))),
         _written_time(text, day_first=day_first),
     )
@@ -222,18 +271,45 @@ def _with_clocks(date_format: str) -> list[str]:
 def _with_offset(text: ir.StringValue) -> ir.StringValue:
     """Write the zone of a time as the engine reads it: ``10:30:00+0800``."""
     text = text.re_replace(r" ?(UTC|GMT|z|Z)$", "Z")
-    text = text.re_replace(r" ([+-][\d:]+)$", r"\1")
-    return text.re_replace(r"([T ]\d{1,2}:\d\d)(Z|[+-])", r"\1:00\2")
+    text = replace(text, "( )([+-][0-9:]+)$", r"\2")
+    return replace(text, "([T ][0-9]{1,2}:[0-9][0-9])(Z|[+-])", r"\1:00\2")
 
 
 def _written_time(text: ir.StringValue, *, day_first: bool | None) -> ir.TimestampValue:
     """Read times as people write them, with no zone."""
-    formats = list(_FORMATS)
-    if day_first is not None:
-        date = "%d/%m/%Y" if day_first else "%m/%d/%Y"
-        formats += [date + clock for clock in _CLOCKS]
-    text = text.re_replace(r"^(\d{1,2})[.-](\d{1,2})[.-](\d{4})\b", r"\1/\2/\3")
+    formats = [*_FORMATS, *_slashed(day_first=day_first)]
+    text = replace(text, _DOTTED, r"\1/\2/\3\4")
     return parse_time(text.re_replace(_NO_DATE, ""), ibis.array(formats))
+
+
+def _slashed(*, day_first: bool | None) -> list[str]:
+    """List the formats of dates such as 1/2/2026, when it is known which is the day."""
+    if day_first is None:
+        return []
+    date = "%d/%m/%Y" if day_first else "%m/%d/%Y"
+    return [date + clock for clock in _CLOCKS]
+
+
+def time_patterns(date_format: str | None, *, day_first: bool | None) -> list[Pattern]:
+    """List how times may be written, for engines that cannot read a format.
+
+    Parameters
+    ----------
+    date_format : str or None
+        The one format, when the user has given one.
+    day_first : bool or None
+        Meaning of ``1/2/2026``.
+
+    Returns
+    -------
+    list of Pattern
+        The first that fits a text counts.
+    """
+    if date_format is not None:
+        return [pattern_of(words) for words in _with_clocks(date_format)]
+    slashed = [pattern_of(words) for words in _slashed(day_first=day_first)]
+    written = [pattern_of(words) for words in _FORMATS]
+    return [*ISO, *written, *slashed, *(dotted(pattern) for pattern in slashed)]
 
 
 def check_date_format(date_format: str, engine: Engine) -> None:
@@ -258,10 +334,13 @@ def check_date_format(date_format: str, engine: Engine) -> None:
     why = f"it has no {' and no '.join(lost)}" if lost else ""
     if "%Z" in date_format:
         why = "a zone can be read as an offset, %z, but not by its name, %Z"
-    try:
-        engine.backend.con.execute("SELECT try_strptime('x', ?)", [date_format])
-    except duckdb.InvalidInputException as error:
-        why = why or str(error).splitlines()[0]
+    if engine.reads_formats:
+        try:
+            engine.backend.con.execute("SELECT try_strptime('x', ?)", [date_format])
+        except duckdb.InvalidInputException as error:
+            why = why or str(error).splitlines()[0]
+    elif strange := unread(date_format):
+        why = why or f"{', '.join(strange)} cannot be read on {engine.backend.name}"
     if why:
         raise SettingError(
             "date_format must be a format of strptime such as '%d/%m/%Y'; "
@@ -297,13 +376,13 @@ def time_notation(
         aware = kind.is_timestamp() and kind.timezone is not None
         return None, int(aware), int(not aware), None
     text = as_text(column)
-    first = text.re_extract(_SLASHED, 1).try_cast("int64")
-    second = text.re_extract(_SLASHED, 2).try_cast("int64")
-    aware = text.re_search(_AWARE)
+    first = try_cast(text.re_extract(_SLASHED, 1), "int64")
+    second = try_cast(text.re_extract(_SLASHED, 2), "int64")
+    aware = matches(text, _AWARE)
     seen = (
         column.as_table()
         .aggregate(
-            n_slashed=text.re_search(_SLASHED).sum(),
+            n_slashed=matches(text, _SLASHED).sum(),
             day_is_first=(first > 12).sum(),
             day_is_second=(second > 12).sum(),
             n_aware=aware.sum(),

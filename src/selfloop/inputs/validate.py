@@ -15,6 +15,7 @@ from selfloop.core.schema import INPUT_ROLES
 from selfloop.core.settings import Rules
 from selfloop.inputs.engine import Engine
 from selfloop.inputs.read import Raw
+from selfloop.inputs.staged import Staged, stage
 from selfloop.inputs.typed import (
     as_id,
     as_money,
@@ -23,6 +24,8 @@ from selfloop.inputs.typed import (
     as_time,
     is_infinite,
     is_untidy,
+    time_patterns,
+    written_time,
 )
 
 USED = ""
@@ -75,12 +78,16 @@ class Typed:
         The table as it was found.
     columns : mapping of str to str
         Role to the column it came from.
+    found : ibis table or None
+        Where rows have no order to be told by: the columns as they were found, with
+        the code of each row.
     """
 
     name: str
     rows: ir.Table
     raw: Raw
     columns: Mapping[str, str]
+    found: ir.Table | None = None
 
     @property
     def used(self) -> ir.Table:
@@ -135,13 +142,31 @@ def typed_table(
     untidy = _is_text(name, raw.table, columns) or _untidy(
         raw.table, list(columns.values())
     )
-    rows = _with_types(name, raw.table, columns, reading, tidy=not untidy)
+    source = Staged(raw.table, columns, {})
+    if untidy and not engine.reads_formats:
+        patterns = time_patterns(reading.date_format, day_first=reading.day_first)
+        source = stage(name, raw.table, columns, patterns, engine)
+    tidy = not untidy or bool(source.columns != columns)
+    also = {} if engine.has_row_order else _as_found(source.table, columns)
+    rows = _with_types(name, source, reading, also, tidy=tidy)
     if untidy or _is_small(raw.table):
         # Several passes follow: keeping what was read costs less than reading again,
         # but for large tables that are typed already it would only cost memory.
         rows = engine.keep(rows, f"{name}_typed")
+    if source.table is not raw.table:
+        engine.drop(source.table)
     coded = rows.mutate(code=_code(name, rows, reading.end)).drop("is_infinite")
-    return Typed(name, coded, raw, columns)
+    found = [column for column in coded.columns if column.startswith(_FOUND)]
+    return Typed(name, coded.drop(*found), raw, columns, coded if found else None)
+
+
+_FOUND = "sl_found_"
+
+
+def _as_found(table: ir.Table, columns: Mapping[str, str]) -> dict[str, ir.Value]:
+    """Return the columns as they were found, under names of ours."""
+    shown = dict.fromkeys(columns.values())
+    return {f"{_FOUND}{i}": table[c].cast("string") for i, c in enumerate(shown)}
 
 
 def _is_small(table: ir.Table) -> bool:
@@ -174,13 +199,14 @@ def _is_text(name: str, table: ir.Table, columns: Mapping[str, str]) -> bool:
 
 def _with_types(
     name: str,
-    table: ir.Table,
-    columns: Mapping[str, str],
+    source: Staged,
     reading: Reading,
+    also: Mapping[str, ir.Value],
     *,
     tidy: bool,
 ) -> ir.Table:
     """Express the typed columns, and whether an amount is infinite."""
+    table, columns = source.table, source.columns
     typed: dict[str, ir.Value] = {}
     infinite: list[ir.BooleanValue] = []
     for role in INPUT_ROLES[name]:
@@ -190,6 +216,9 @@ def _with_types(
         if role.kind == "id":
             is_ready = tidy and column.type().is_string()
             typed[role.name] = column if is_ready else as_id(column)
+        elif role.name in source.written:
+            written = source.written[role.name]
+            typed[role.name] = written_time(written, reading.rules.timezone)
         elif role.kind == "time":
             typed[role.name] = as_time(
                 column,
@@ -198,19 +227,19 @@ def _with_types(
                 day_first=reading.day_first,
             )
         elif role.kind in ("money", "number"):
-            typed[role.name] = as_money(column)
+            typed[role.name] = as_money(column, tidy=tidy)
             infinite.append(is_infinite(column))
         else:
             is_ready = tidy and column.type().is_string()
             typed[role.name] = column if is_ready else as_text(column)
     if name == "orders" and "amount" not in columns:
         factors = [table[columns[c]] for c in ("quantity", "unit_price")]
-        typed["amount"] = as_product(*factors)
+        typed["amount"] = as_product(*factors, tidy=tidy)
         infinite += [is_infinite(column) for column in factors]
     any_infinite = ibis.literal(value=False)
     for flag in infinite:
         any_infinite = any_infinite | flag
-    return table.select(**typed, is_infinite=any_infinite)
+    return table.select(**typed, **also, is_infinite=any_infinite)
 
 
 def _code(name: str, typed: ir.Table, end: date | None) -> ir.StringValue:
@@ -297,6 +326,8 @@ def examples(typed: Typed, code: str, *, n: int = 3) -> tuple[str, ...]:
     """Return the first rows with a code, as they were found."""
     if code == "SL109":
         return typed.raw.malformed
+    if typed.found is not None:
+        return _first_found(typed.found, code, n)
     rows = typed.rows
     if code == "SL120":
         chosen = rows.mutate(sl_row=ibis.row_number()).filter(
@@ -312,6 +343,17 @@ def examples(typed: Typed, code: str, *, n: int = 3) -> tuple[str, ...]:
     raw = typed.raw.table.select(*columns).mutate(sl_row=ibis.row_number())
     original = raw.filter(raw.sl_row.isin(numbers)).order_by("sl_row").to_pandas()
     return tuple(_shown(row, columns) for row in original.to_dict("records"))
+
+
+def _first_found(found: ir.Table, code: str, n: int) -> tuple[str, ...]:
+    """Return the first rows with a code, in the order of their values."""
+    is_chosen = found.code == code
+    if code == "SL120":
+        is_chosen = (found.code == USED) & found.customer_id.isnull()
+    columns = [column for column in found.columns if column.startswith(_FOUND)]
+    rows = found.filter(is_chosen).select(*columns).order_by(*columns).limit(n)
+    rows_found = rows.to_pandas().itertuples(index=False)
+    return tuple(", ".join(_cell(value) for value in row) for row in rows_found)
 
 
 def _shown(row: dict[str, Any], columns: list[str]) -> str:

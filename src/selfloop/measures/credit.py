@@ -13,7 +13,7 @@ from selfloop.core import schema
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import LedgerRule, Sharing
 from selfloop.inputs.baskets import day_number, order_name
-from selfloop.inputs.engine import person_key
+from selfloop.inputs.dialect import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.validate import USED
 from selfloop.kernels.credit import split_orders

@@ -161,7 +161,8 @@ def _level(rows: ir.Table, events: Events, by: str) -> ir.StringValue:
         time = rows[PERIODS[by]]
         if by.endswith("_month"):
             return time.strftime("%Y-%m")
-        return time.strftime("%Y-Q") + time.quarter().cast("string")
+        quarter = time.quarter().cast("string")
+        return time.year().cast("string") + ibis.literal("-Q") + quarter
     if by in ("n_invited", "n_referred") and "referrals" not in events.has:
         return ibis.null("string")
     inside = {

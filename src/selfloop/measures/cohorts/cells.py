@@ -133,7 +133,7 @@ def count_cells(events: Events, period: Period, clock: Clock, by: str | None) ->
         "first_day",
         segment_no=_number(rows, segments),
         cohort=period_number(rows.first_at, period),
-        group_no=(rows.person_no % n_groups).cast("int32"),
+        group_no=(rows.id_hash % n_groups).cast("int32"),
         last_age=_age(rows.last_at, rows, period, clock),
     )
     sizes = people.group_by("segment_no", "cohort", "group_no", "last_age").aggregate(

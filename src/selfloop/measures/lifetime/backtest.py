@@ -236,14 +236,14 @@ def _people(fitted: LifetimeModel, cut: Cut) -> _Rows:
         "own rate_value": own * own_worth,
     }
     chosen = people.select(
-        "person_no", **{k: v.cast("float64") for k, v in columns.items()}
+        "person_no", "id_hash", **{k: v.cast("float64") for k, v in columns.items()}
     )
     table = whom.events.engine.keep(chosen, "backtest")
     sums = table.aggregate(**{f"{c}_sum": table[c].sum() for c in columns})
     line = sums.to_pyarrow().to_pylist()[0]
     part = -(-whom.n_people // _MAX_PEOPLE)
-    rows = table.filter(table.person_no % part == 0) if part > 1 else table
-    arrow = rows.order_by("person_no").to_pyarrow()
+    rows = table.filter(table.id_hash % part == 0) if part > 1 else table
+    arrow = rows.order_by("id_hash", "person_no").to_pyarrow()
     whom.events.engine.drop(table)
     found = {c: arrow[c].to_numpy().astype(np.float64) for c in columns}
     return _Rows(

@@ -10,7 +10,7 @@ import numpy as np
 
 from selfloop.core.errors import FitError, FitWarning, SettingError
 from selfloop.inputs.columns import nearest
-from selfloop.inputs.engine import person_key
+from selfloop.inputs.dialect import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.read import read_table
 from selfloop.measures.lifetime.design import COLUMN, Covariate

@@ -197,7 +197,7 @@ def loop_cells(
         **{day: _until(rows[day], end_day) for day in ("first_day", "second_day")},
         success_day=_until(rows.success_after_day, end_day),
         kind=kind.cast("int32"),
-        group_no=group_of(rows.person_no).cast("int32"),
+        group_no=group_of(rows.id_hash).cast("int32"),
     )
     people = events.engine.keep(people, "loop_people")
     shape = len(keys), N_GROUPS, (last - events.start).days + 1

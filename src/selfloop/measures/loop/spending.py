@@ -12,6 +12,7 @@ from selfloop.core import schema
 from selfloop.core.display import show_html, show_text
 from selfloop.core.settings import MIN_AT_RISK, check_number, check_whole
 from selfloop.inputs.baskets import EPOCH, day_number
+from selfloop.inputs.dialect import lowered
 from selfloop.inputs.events import Events
 from selfloop.kernels.accruing import accrued, accrued_after
 from selfloop.kernels.horizon import MAX_DAYS
@@ -216,7 +217,7 @@ def _paid(events: Events) -> _Paid:
     day = day_number(table.date)
     first = (events.start - EPOCH).days
     used = table.filter((table.code == "") & day.between(first, events.end_day))
-    used = used.mutate(key=used.channel.lower(), day=day_number(used.date))
+    used = used.mutate(key=lowered(used.channel), day=day_number(used.date))
     parts = {"channel": used.channel.min(), "spend": used.spend.sum().cast("float64")}
     if "visitors" in used.columns:
         # One row that does not say how many came leaves the sum unknown.
@@ -227,7 +228,7 @@ def _paid(events: Events) -> _Paid:
     core = events.core
     names = used.select("key").distinct()
     people = core.filter(core.source != "referral")
-    people = people.mutate(key=people.channel.lower()).semi_join(names, "key")
+    people = people.mutate(key=lowered(people.channel)).semi_join(names, "key")
     has_visits = "visits" in events.has
     entry = people.arrived_day if has_visits else people.first_day
     soon = (people.first_day - people.arrived_day <= WINDOW_DAYS).fill_null(

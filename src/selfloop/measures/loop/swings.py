@@ -155,7 +155,7 @@ def _window(
         "person_no",
         block=((ibis.literal(end_day) - rows.day) // BLOCK_DAYS).cast("int64"),
         buyers=ibis.literal(0.0),
-        orders=rows.is_purchase.cast("float64"),
+        orders=rows.is_purchase.cast("int32").cast("float64"),
         revenue=rows.net.cast("float64"),
     )
     core = events.core
@@ -240,7 +240,7 @@ def _before(
     rows = rows.join(ibis.memtable(table), "age")
     return rows.select(
         "person_no",
-        orders=rows.is_purchase.cast("float64") * rows.weight,
+        orders=rows.is_purchase.cast("int32").cast("float64") * rows.weight,
         revenue=rows.net.cast("float64") * rows.weight,
     )
 

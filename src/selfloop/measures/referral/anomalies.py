@@ -330,10 +330,10 @@ def _examples(flagged: ir.Table) -> pd.DataFrame:
     )
     few = pairs.mutate(place=place).filter(lambda t: t.place < N_EXAMPLES)
     text = few.referee_id + " on " + few.at.strftime("%Y-%m-%d")
-    joined = few.group_by("rule_no", person_no=few.referrer_no).aggregate(
-        examples=text.group_concat(" · ", order_by=few.place)
-    )
-    frame: pd.DataFrame = joined.to_pandas()
+    # In the order of places by pandas: not every engine joins text in an order.
+    rows = few.select("rule_no", "place", person_no="referrer_no", text=text)
+    shown = rows.to_pandas().sort_values("place").groupby(["rule_no", "person_no"])
+    frame: pd.DataFrame = shown["text"].agg(" · ".join).rename("examples").reset_index()
     return frame
 
 

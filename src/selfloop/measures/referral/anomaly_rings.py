@@ -169,7 +169,11 @@ def _both_sides(links: ir.Table) -> ir.Table:
     """Select links whose referrer was referred and whose referee has referred."""
     referees = links.select(referrer_no="referee_no").distinct()
     referrers = links.select(referee_no="referrer_no").distinct()
-    return links.semi_join(referees, "referrer_no").semi_join(referrers, "referee_no")
+    # Not two semi joins in a row: sqlglot leaves the second to PostgreSQL as it is.
+    return links.filter(
+        links.referrer_no.isin(referees.referrer_no),
+        links.referee_no.isin(referrers.referee_no),
+    )
 
 
 def _size(table: ir.Table) -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from selfloop.core.settings import MAX_WINDOW_DAYS, check_number, check_whole
 from selfloop.inputs.baskets import day_number
-from selfloop.inputs.engine import person_key
+from selfloop.inputs.dialect import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.validate import USED
 
@@ -152,7 +152,7 @@ def find_self_referrals(rows: ir.Table) -> Found:
         "self_referral",
         "rows in which the referrer is the referee (SL202)",
         people.to_pandas().assign(threshold=1),
-        as_pairs(own.distinct(on=["referrer_no", "referee_no"])),
+        as_pairs(own.select("referrer_no", "referee_no").distinct()),
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from selfloop.core import schema
 from selfloop.core.settings import MIN_AT_RISK
 from selfloop.inputs.baskets import day_number
-from selfloop.inputs.engine import person_key
+from selfloop.inputs.dialect import person_key
 from selfloop.inputs.events import Events
 from selfloop.kernels.stratified import (
     Estimate,
@@ -131,8 +131,8 @@ def _arrivals(events: Events, window_days: int) -> ir.Table:
     return people.select(
         month=period_number(people.entered_at, "month"),
         is_referred=(day_number(people.asked_at) == people.entered_day).fill_null(no),
-        converted=(wait <= window_days).fill_null(no).cast("float64"),
-        bought=wait.notnull().cast("float64"),
+        converted=(wait <= window_days).fill_null(no).cast("int32").cast("float64"),
+        bought=wait.notnull().cast("int32").cast("float64"),
     )
 
 

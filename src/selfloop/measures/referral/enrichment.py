@@ -85,6 +85,7 @@ def buyers_within(events: Events, window_days: int) -> ir.Table:
         is_referred=buyers.source == "referral",
         again=(buyers.second_day - buyers.first_day <= window_days)
         .fill_null(ibis.literal(value=False))
+        .cast("int32")
         .cast("float64"),
     )
     people = people.join(done, "person_no")

@@ -86,10 +86,10 @@ def brought_buyers(events: Events, *, end: date | None = None) -> ir.Table:
     Returns
     -------
     ibis table
-        person_no, first_day; referrer_no, own_day (first purchase of the referrer),
-        own_is_referred; age_days, from the first purchase of the referrer to that of
-        the person: missing when the referrer never bought, below 0 when they bought
-        later. Only the others are part of the loop.
+        person_no, id_hash, first_day; referrer_no, own_day (first purchase of the
+        referrer), own_hash, own_is_referred; age_days, from the first purchase of the
+        referrer to that of the person: missing when the referrer never bought, below 0
+        when they bought later. Only the others are part of the loop.
     """
     core = events.core
     is_in = core.first_day.notnull() & core.referrer_no.notnull()
@@ -98,29 +98,31 @@ def brought_buyers(events: Events, *, end: date | None = None) -> ir.Table:
     owners = core.select(
         referrer_no="person_no",
         own_day="first_day",
+        own_hash="id_hash",
         own_is_referred=core.referrer_no.notnull(),
     )
     rows = core.filter(is_in).join(owners, "referrer_no")
     return rows.select(
-        "person_no", "first_day", "referrer_no", "own_day", "own_is_referred",
+        "person_no", "id_hash", "first_day", "referrer_no", "own_day", "own_hash",
+        "own_is_referred",
         age_days=rows.first_day - rows.own_day,
     )  # fmt: skip
 
 
-def group_of(person_no: ir.IntegerValue) -> ir.IntegerValue:
+def group_of(id_hash: ir.IntegerValue) -> ir.IntegerValue:
     """Return the group of people that are left out together, by the hash of their id.
 
     Parameters
     ----------
-    person_no : ibis column
-        Numbers of people.
+    id_hash : ibis column
+        Of the core.
 
     Returns
     -------
     ibis column
         0 to N_GROUPS - 1.
     """
-    return person_no % N_GROUPS
+    return id_hash % N_GROUPS
 
 
 def histories(
@@ -197,7 +199,7 @@ def _people(events: Events, end_day: int, brought: ir.Table) -> ir.Table:
     rows = rows.select(
         "person_no",
         "person_id",
-        group_no=group_of(rows.person_no).cast("int64"),
+        group_no=group_of(rows.id_hash).cast("int64"),
         age_days=(ibis.literal(end_day) - rows.first_day).cast("int64"),
         # Who is in no referral brought nobody: that zero is known.
         n_brought=rows.n_brought.fill_null(0).cast("int64"),
@@ -213,7 +215,7 @@ def _ages(
     followup = np.zeros((N_GROUPS, n_ages), dtype=np.int64)
     places = group.astype(np.int64), age.astype(np.int64)
     np.add.at(followup, places, n_people.astype(np.int64))
-    rows = brought.group_by(group_of(brought.referrer_no), "age_days")
+    rows = brought.group_by(group_of(brought.own_hash), "age_days")
     made = cells(rows.aggregate(n=brought.count()), n_ages)
     return Ages(followup, made.astype(np.int64))
 

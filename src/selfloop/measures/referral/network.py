@@ -286,16 +286,25 @@ def _trees(events: Events, forest: Forest) -> pd.DataFrame:
         is_buyer=forest.is_buyer,
         value=forest.revenue,
     )
-    # Of equal sizes the number of the root decides, so that runs agree.
-    largest = np.lexsort((stats.root, -stats.n_people))[:N_TREES]
     # With several referrers, one who is nobody's first has no tree here.
-    largest = largest[stats.n_people[largest] > 1]
-    numbers = forest.person_no[stats.root[largest]]
-    named = events.core.filter(events.core.person_no.isin([int(i) for i in numbers]))
-    ids = named.select("person_no", "person_id").to_pandas().set_index("person_no")
+    sizes = stats.n_people[stats.n_people > 1]
+    if not sizes.size:
+        return pd.DataFrame(columns=schema.names("trees"))
+    least = np.sort(sizes)[-N_TREES:][0]
+    numbers = forest.person_no[stats.root]
+    tree = np.flatnonzero(stats.n_people >= least)
+    found = pa.table({"person_no": numbers[tree], "tree": tree})
+    ids = events.core.select("person_no", "person_id")
+    named = events.engine.upload(found, "trees").join(ids, "person_no")
+    # Of equal sizes the id of the root decides, the same on every engine.
+    shown = named.select("tree", "person_id").to_pandas()
+    shown["n_people"] = stats.n_people[shown["tree"]]
+    shown = shown.sort_values(["n_people", "person_id"], ascending=[False, True])
+    shown = shown.head(N_TREES)
+    largest = shown["tree"].to_numpy()
     return pd.DataFrame(
         {
-            "root_id": ids["person_id"].reindex(numbers).to_numpy(),
+            "root_id": shown["person_id"].to_numpy(),
             "n_people": stats.n_people[largest],
             "n_buyers": stats.n_buyers[largest],
             "depth": stats.depth[largest],

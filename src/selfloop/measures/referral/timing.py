@@ -126,7 +126,7 @@ def _step(events: Events, step: str) -> tuple[int, int, float, Timing | None]:
     if step == "generation":
         made = brought_buyers(events)
         made = made.filter(made.age_days >= 0)
-        made = made.select(group_no=group_of(made.referrer_no), day="age_days")
+        made = made.select(group_no=group_of(made.own_hash), day="age_days")
     else:
         made = rows.filter(rows.day.notnull()).select("group_no", "day")
         left = rows.filter(rows.day.isnull())
@@ -150,7 +150,7 @@ def _first_referrals(events: Events) -> ir.Table:
     core = events.core
     rows = core.filter(core.first_day.notnull())
     return rows.select(
-        group_no=group_of(rows.person_no),
+        group_no=group_of(rows.id_hash),
         followup=events.end_day - rows.first_day,
         day=rows.success_after_day - rows.first_day,
     )
@@ -164,9 +164,11 @@ def _conversions(events: Events) -> ir.Table:
     begun = links.group_by("referee_no").aggregate(
         referred_day=day_number(links.referred_at.min())
     )
+    owners = events.core.select(referrer_no="person_no", own_hash="id_hash")
     rows = core.join(begun, core.person_no == begun.referee_no)
+    rows = rows.join(owners, "referrer_no")
     return rows.select(
-        group_no=group_of(rows.referrer_no),
+        group_no=group_of(rows.own_hash),
         followup=events.end_day - rows.referred_day,
         day=rows.first_day - rows.referred_day,
     )
@@ -177,7 +179,7 @@ def _followups(events: Events) -> ir.Table:
     core = events.core
     rows = core.filter(core.first_day.notnull())
     return rows.select(
-        group_no=group_of(rows.person_no), followup=events.end_day - rows.first_day
+        group_no=group_of(rows.id_hash), followup=events.end_day - rows.first_day
     )
 
 

@@ -136,12 +136,12 @@ def _by_age(
     referred = brought_buyers(events, end=whom.end)
     n_ages = whom.ages.n_followup.shape[1]
     days = ibis.literal(end_day) - referred.first_day
-    people = referred.group_by(group_of(referred.person_no), days.name("age"))
-    rows = soon(events.baskets, referred, value_days)
+    people = referred.group_by(group_of(referred.id_hash), days.name("age"))
+    rows = soon(events.baskets, referred, value_days, also=["id_hash"])
     rows = rows.filter(rows.day <= end_day)
-    money = rows.group_by(group_of(rows.person_no), "age")
+    money = rows.group_by(group_of(rows.id_hash), "age")
     inside = referred.filter(referred.own_is_referred & (referred.age_days >= 0))
-    made = inside.group_by(group_of(inside.referrer_no), "age_days")
+    made = inside.group_by(group_of(inside.own_hash), "age_days")
     return (
         cells(people.aggregate(n=referred.count()), n_ages),
         cells(money.aggregate(net=rows.net.sum().cast("float64")), n_ages),

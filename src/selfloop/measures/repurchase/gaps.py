@@ -192,6 +192,7 @@ def repurchase_gaps(
     names = breakdowns(by)
     people, segments = with_segments(events, by)
     found = spells(events).select("person_no", "days", "event")
+    found = found.join(events.core.select("person_no", "id_hash"), "person_no")
     rows = events.engine.keep(in_segments(found, people, names), "spells")
     counts, longest = _counts(rows), _longest(rows)
     events.engine.drop(rows)
@@ -230,7 +231,7 @@ def _window(longest: pd.DataFrame, least: float) -> int:
 def _counts(rows: ir.Table) -> pd.DataFrame:
     """Count gaps by group of customers, days and whether they have ended."""
     counted = rows.group_by(
-        *KEY, group_no=group_of(rows.person_no), days="days", event="event"
+        *KEY, group_no=group_of(rows.id_hash), days="days", event="event"
     ).aggregate(n=rows.count())
     found: pd.DataFrame = counted.to_pandas()
     return found

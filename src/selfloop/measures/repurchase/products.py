@@ -12,7 +12,7 @@ from selfloop.core.display import show_html, show_text
 from selfloop.core.errors import SettingError
 from selfloop.core.settings import MIN_AT_RISK, check_days, check_whole
 from selfloop.inputs.baskets import day_number
-from selfloop.inputs.engine import person_key
+from selfloop.inputs.dialect import person_key
 from selfloop.inputs.events import Events
 from selfloop.inputs.validate import USED
 from selfloop.kernels.quantiles import quantile_days_of_reached
