@@ -24,7 +24,14 @@ settings.register_profile("selfloop", deadline=None, derandomize=IS_CHECK)
 settings.load_profile("selfloop")
 
 
-LONG = ("test_cli.py", "test_notebooks.py", "test_page.py", "test_cli_errors.py")
+LONG = (
+    "test_cli.py",
+    "test_spark.py",
+    "test_postgres.py",
+    "test_notebooks.py",
+    "test_page.py",
+    "test_cli_errors.py",
+)
 """Files of many tests that take a while, or of few that take long."""
 
 

@@ -53,7 +53,7 @@ def test_a_dirty_shop_gives_the_same_tables(postgres_address, monkeypatch):
         assert sum(n_rows) <= 2 * n_referrals
         n_rows.clear()
         analysis = sl.analyze(events, model="mbg_nbd")
-        # Sums by day and group of customers are the longest; orders stay where they are.
+        # Sums by day and group of customers are the longest; orders stay there.
         assert max(n_rows) < len(tables["orders"])
         found = tables_of(events)
     assert analysis.funnel.stages.equals(sl.funnel(expected).stages)

@@ -44,9 +44,10 @@ def upload(rows, columns):
 
 def orders_of(rows, columns):
     table = upload(rows, columns)
-    named = [table.channel] if "channel" in columns else []
-    channels = bk.number_channels(named)
-    return bk.orders_of_people(table, engine().keep(channels, "channels"))
+    channels = engine().upload(bk.NO_CHANNELS, "channels")
+    if "channel" in columns:
+        channels = engine().keep(bk.number_channels([table.channel]), "channels")
+    return bk.orders_of_people(table, channels)
 
 
 def stats_of(rows, *, by_id=False, **rules):

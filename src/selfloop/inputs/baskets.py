@@ -5,6 +5,7 @@ from datetime import date
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from selfloop.core.settings import Rules
 from selfloop.inputs.dialect import first_two, person_key
@@ -44,8 +45,19 @@ def channel_of(key: ir.IntegerValue) -> ir.IntegerValue:
     return ibis.ifelse(number == NO_CHANNEL, ibis.null("int64"), number)
 
 
+NO_CHANNELS = pa.table(
+    {"channel": pa.array([], pa.string()), "channel_no": pa.array([], pa.int64())}
+)
+"""What `number_channels` would return where there are none."""
+
+
 def number_channels(columns: list[ir.StringColumn]) -> ir.Table:
     """Give every channel a number in the order of the names.
+
+    Parameters
+    ----------
+    columns : list of ibis column
+        Columns of channels, at least one.
 
     Returns
     -------
@@ -53,11 +65,6 @@ def number_channels(columns: list[ir.StringColumn]) -> ir.Table:
         channel, channel_no (int64); one row per channel.
     """
     parts = [column.as_table().select(channel=column).distinct() for column in columns]
-    if not parts:
-        return ibis.memtable(
-            {"channel": [], "channel_no": []},
-            schema={"channel": "string", "channel_no": "int64"},
-        )
     every = ibis.union(*parts, distinct=True) if len(parts) > 1 else parts[0]
     every = every.filter(every.channel.notnull())
     number = ibis.row_number().over(order_by=every.channel)

@@ -416,7 +416,7 @@ def _assemble(
     first = [day for name in seen if (day := counts[name].day("first_at"))]
     end = end or max(last)
     end_day = (end - bk.EPOCH).days
-    channels = engine.keep(_channels(typed), "channels")
+    channels = _channels(typed, engine)
     say("orders to purchases")
     orders = bk.orders_of_people(typed["orders"].used, channels)
     if "order_id" in typed["orders"].columns:
@@ -480,12 +480,13 @@ def _unreferred(typed: dict[str, Typed], end: date) -> ir.Table:
     return rows.filter((rows.code == "SL201") & (rows.referred_at.date() <= end))
 
 
-def _channels(typed: dict[str, Typed]) -> ir.Table:
+def _channels(typed: dict[str, Typed], engine: Engine) -> ir.Table:
     """Give the channels of orders and visits their numbers."""
     tables = [typed[name] for name in ("orders", "visits") if name in typed]
-    return bk.number_channels(
-        [t.used.channel for t in tables if "channel" in t.columns]
-    )
+    columns = [t.used.channel for t in tables if "channel" in t.columns]
+    if not columns:
+        return engine.upload(bk.NO_CHANNELS, "channels")
+    return engine.keep(bk.number_channels(columns), "channels")
 
 
 def _visits(typed: dict[str, Typed], channels: ir.Table) -> ir.Table | None:

@@ -132,7 +132,7 @@ def _iso(separator: str) -> Pattern:
     return Pattern(
         f"^{date}({clock}( ?(Z|z|UTC|GMT|{offset}))?)?$",
         {"Y": 1, "m": 2, "d": 3, "H": 5, "M": 6, "S": 8, "f": 10, "z": 12},
-        n_groups=12,
+        n_groups=14,
         is_iso=True,
     )
 

@@ -3,7 +3,7 @@
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from selfloop.core import schema
 from selfloop.core.settings import MIN_AT_RISK, check_choice, check_days
@@ -81,7 +81,7 @@ def drop_offs(
     stuck = people.filter(people[step.entry].notnull() & people[step.reached].isnull())
     stuck = stuck.mutate(days_stuck=events.end_day - stuck[step.entry])
     stuck = stuck.filter(stuck.days_stuck >= min_days)
-    coming = ibis.memtable(_coming(km, within_days))
+    coming = events.engine.upload(_coming(km, within_days), "coming")
     joined = stuck.left_join(coming, stuck.days_stuck == coming.day)
     epoch = ibis.literal(EPOCH.isoformat()).cast("date")
     table = joined.mutate(
@@ -91,7 +91,7 @@ def drop_offs(
     return table.select(*schema.names("drop_offs"))
 
 
-def _coming(km: KaplanMeier, within_days: int) -> pd.DataFrame:
+def _coming(km: KaplanMeier, within_days: int) -> pa.Table:
     """Return, by days stuck, which share of such people comes in the next days."""
     share = np.full(km.day.size, np.nan)
     n_known = km.day.size - within_days
@@ -100,5 +100,5 @@ def _coming(km: KaplanMeier, within_days: int) -> pd.DataFrame:
         left = km.survival[:n_known]
         known &= left > 0
         share[:n_known][known] = 1.0 - km.survival[within_days:][known] / left[known]
-    frame = pd.DataFrame({"day": km.day, "share_coming": share})
-    return frame[frame["share_coming"].notna()]
+    is_known = ~np.isnan(share)
+    return pa.table({"day": km.day[is_known], "share_coming": share[is_known]})

@@ -270,7 +270,7 @@ def _of_purchases(
             revenue=part.net.sum().cast("float64"),
         )
         # Read once; small from here on.
-        sums = ibis.memtable(sums.to_pyarrow())
+        sums = events.engine.upload(sums.to_pyarrow(), "loop_sums")
         for name in ("orders", "revenue"):
             parts[name + suffix] = sums.select("kind", "group_no", "age", name)
     return parts

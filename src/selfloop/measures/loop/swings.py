@@ -237,7 +237,7 @@ def _before(
     rows = rows.filter(rows.day <= cut)
     rows = rows.join(there.select("person_no", "first_day"), "person_no")
     rows = rows.mutate(age=(rows.day - rows.first_day).cast("int64"))
-    rows = rows.join(ibis.memtable(table), "age")
+    rows = rows.join(events.engine.upload(table, "weights"), "age")
     return rows.select(
         "person_no",
         orders=rows.is_purchase.cast("int32").cast("float64") * rows.weight,
