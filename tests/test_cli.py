@@ -1257,9 +1257,9 @@ def test_progress_on_a_terminal(
 
     mother, daughter = pty.openpty()
     code = (
-        "import time, selfloop.inputs.events as e; usual = e.connect\n"
-        "def slow(**k): time.sleep(2.5); return usual(**k)\n"
-        "e.connect = slow\n"
+        "import time, selfloop.inputs.events as e; usual = e.engine_for\n"
+        "def slow(*a, **k): time.sleep(2.5); return usual(*a, **k)\n"
+        "e.engine_for = slow\n"
         "from selfloop.cli import main; main()"
     )
     environment = os.environ | {
@@ -1383,13 +1383,13 @@ def test_an_interruption_in_the_engine_ends_at_once(tmp_path: Path) -> None:
 import pathlib, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import selfloop.inputs.events as events
-usual = events.connect
-def slow(**more):
-    engine = usual(**more)
+usual = events.engine_for
+def slow(*given, **more):
+    engine = usual(*given, **more)
     pathlib.Path({str(ready)!r}).touch()
     query = "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b"
     engine.backend.con.execute(query).to_arrow_table()
-events.connect = slow
+events.engine_for = slow
 from selfloop.cli import main
 main()
 """
