@@ -23,6 +23,7 @@ MAX_BODY = 60
 """Lines of a function beside its docstring: what fits a screen."""
 
 LONGER = {
+    "inputs/validate.py": "one code for each row, and the account of them all",
     "core/display.py": "one way to show a table, as text and as HTML",
     "core/schema.py": "every column of every table, a line each",
     "inputs/events.py": "one object, what it tells, and how it is put together",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfloop.core.errors import SettingError
-from selfloop.inputs import typed
+from selfloop.inputs import opening, typed
 from selfloop.inputs.duckdb_engine import connect
 
 SHANGHAI = "Asia/Shanghai"
@@ -436,12 +436,12 @@ def test_a_date_format_with_an_offset():
 )
 def test_a_date_format_that_cannot_be_used(date_format, why):
     with pytest.raises(SettingError, match=f"date_format must be.*{why}"):
-        typed.check_date_format(date_format, engine())
+        opening.check_date_format(date_format, engine())
 
 
 @pytest.mark.parametrize("good", ["%d/%m/%Y", "%Y%j", "%y-%b-%d", "%Y-%m-%d %H:%M %z"])
 def test_a_date_format_that_can_be_used(good):
-    typed.check_date_format(good, engine())
+    opening.check_date_format(good, engine())
 
 
 @settings(max_examples=15, deadline=None)

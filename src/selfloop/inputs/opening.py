@@ -1,16 +1,20 @@
 """Opening the input tables: columns found, types given, bad rows named."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 
+import duckdb
+
 from selfloop.core import schema
-from selfloop.core.errors import DataError, FileError, Problem
+from selfloop.core.errors import DataError, FileError, Problem, SettingError
 from selfloop.core.settings import OnBadRows, Progress, Rules, check_choice
 from selfloop.inputs.columns import ColumnMap, check_map, match_columns
 from selfloop.inputs.currency import comma_decimals, currency_problems
 from selfloop.inputs.engine import Engine
 from selfloop.inputs.read import Raw, read_table
-from selfloop.inputs.typed import check_date_format, time_notation
+from selfloop.inputs.strptime import unread
+from selfloop.inputs.typed import time_notation
 from selfloop.inputs.validate import (
     USED,
     Counts,
@@ -50,6 +54,42 @@ def date_formats(
         check_choice("a table of date_format", table, list(schema.INPUT_ROLES))
         check_date_format(words, engine)
     return dict(date_format)
+
+
+def check_date_format(date_format: str, engine: Engine) -> None:
+    """Raise unless a date format names year, month and day in words of the engine.
+
+    Parameters
+    ----------
+    date_format : str
+        Format in the notation of ``strptime``.
+    engine : Engine
+        Engine that will use it.
+
+    Raises
+    ------
+    SettingError
+        The format cannot be used; the message says why.
+    """
+    # Without a year every date would be in 1900.
+    needed = {"year": "[Yy]", "month": "-?[mbBj]", "day": "-?[dj]"}
+    lost = [what for what, words in needed.items()
+            if not re.search(f"%{words}", date_format)]  # fmt: skip
+    why = f"it has no {' and no '.join(lost)}" if lost else ""
+    if "%Z" in date_format:
+        why = "a zone can be read as an offset, %z, but not by its name, %Z"
+    if engine.reads_formats:
+        try:
+            engine.backend.con.execute("SELECT try_strptime('x', ?)", [date_format])
+        except duckdb.InvalidInputException as error:
+            why = why or str(error).splitlines()[0]
+    elif strange := unread(date_format):
+        why = why or f"{', '.join(strange)} cannot be read on {engine.backend.name}"
+    if why:
+        raise SettingError(
+            "date_format must be a format of strptime such as '%d/%m/%Y'; "
+            f"got {date_format!r}: {why}"
+        )
 
 
 def open_tables(

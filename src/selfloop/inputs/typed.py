@@ -1,14 +1,12 @@
 """Columns as ids, times and money, whatever type they arrived in."""
 
-import re
 from collections.abc import Mapping
 
-import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from selfloop.core.errors import Problem, SettingError
+from selfloop.core.errors import Problem
 from selfloop.inputs.dialect import (
     matches,
     parse_moment,
@@ -17,8 +15,7 @@ from selfloop.inputs.dialect import (
     to_zone,
     try_cast,
 )
-from selfloop.inputs.engine import Engine
-from selfloop.inputs.strptime import ISO, Pattern, dotted, pattern_of, read_iso, unread
+from selfloop.inputs.strptime import ISO, Pattern, dotted, pattern_of, read_iso
 
 MONEY = dt.Decimal(18, 4)
 """Money of one row: exact, four decimals, below 10**14."""
@@ -310,42 +307,6 @@ def time_patterns(date_format: str | None, *, day_first: bool | None) -> list[Pa
     slashed = [pattern_of(words) for words in _slashed(day_first=day_first)]
     written = [pattern_of(words) for words in _FORMATS]
     return [*ISO, *written, *slashed, *(dotted(pattern) for pattern in slashed)]
-
-
-def check_date_format(date_format: str, engine: Engine) -> None:
-    """Raise unless a date format names year, month and day in words of the engine.
-
-    Parameters
-    ----------
-    date_format : str
-        Format in the notation of ``strptime``.
-    engine : Engine
-        Engine that will use it.
-
-    Raises
-    ------
-    SettingError
-        The format cannot be used; the message says why.
-    """
-    # Without a year every date would be in 1900.
-    needed = {"year": "[Yy]", "month": "-?[mbBj]", "day": "-?[dj]"}
-    lost = [what for what, words in needed.items()
-            if not re.search(f"%{words}", date_format)]  # fmt: skip
-    why = f"it has no {' and no '.join(lost)}" if lost else ""
-    if "%Z" in date_format:
-        why = "a zone can be read as an offset, %z, but not by its name, %Z"
-    if engine.reads_formats:
-        try:
-            engine.backend.con.execute("SELECT try_strptime('x', ?)", [date_format])
-        except duckdb.InvalidInputException as error:
-            why = why or str(error).splitlines()[0]
-    elif strange := unread(date_format):
-        why = why or f"{', '.join(strange)} cannot be read on {engine.backend.name}"
-    if why:
-        raise SettingError(
-            "date_format must be a format of strptime such as '%d/%m/%Y'; "
-            f"got {date_format!r}: {why}"
-        )
 
 
 def time_notation(

@@ -305,8 +305,7 @@ def _channel(
         "payback_days_own": _first((margin * own / cac[:, None])[-1]),
     }
     if after.reason:
-        known = [*reasons, after.reason]
-        return line | {"reason": "; ".join(dict.fromkeys(known))}
+        return line | {"reason": "; ".join(dict.fromkeys([*reasons, after.reason]))}
     every = _value_with_brought(mine, cells, min(worth.days, after.days))
     return line | _payback(margin * every / cac[:, None])
 
